@@ -1,0 +1,284 @@
+"""All settings of a run: dataclasses that are the recipe (TOML), the command line and the record in ``run.json``.
+
+The line under each field is its ``--help`` text. Unknown keys are errors that name the nearest known one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from plaudit.errors import ConfigError, did_you_mean
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class WorldConfig:
+    """The world."""
+
+    name: str = "doorkey"
+    """Which world: see plaudit list."""
+    size: int = 8
+    """Side of its grid, in cells."""
+
+
+@dataclass(frozen=True)
+class LLMConfig:
+    """The language model."""
+
+    model: str = "embedded"
+    """'embedded' (SmolLM2-135M-Instruct, needs no key and no network) or the path of a GGUF file."""
+    threads: int = 0
+    """Processor threads; 0 takes as many as this process may use."""
+    context: int = 4096
+    """Tokens that fit into the model's context, shared prefix included."""
+
+
+@dataclass(frozen=True)
+class CollectConfig:
+    """Observations to judge."""
+
+    steps: int = 60_000
+    """Environment steps over all copies."""
+    num_envs: int = 64
+    """Copies of the world that step together."""
+    policy: str = "random"
+    """'random', or the folder of a trained agent (runs/NAME/train/ARM-SEED)."""
+
+
+@dataclass(frozen=True)
+class JudgeConfig:
+    """How the LLM is asked."""
+
+    protocol: str = "pointwise"
+    """pointwise, pairwise (both orders) or verdict (generated text); plaudit calibrate recommends one."""
+    prompt: str = ""
+    """Name of a prompt or path of a .txt file; empty for the protocol's own."""
+    chat: bool = False
+    """Whether to use the model's chat template."""
+    items: int = 400
+    """Distinct observations to judge, at most; drawn evenly from the distinct ones that were collected."""
+    pairs: int = 4000
+    """Comparisons for the reward model; pointwise takes them from the items' scores at no cost."""
+    max_failures: float = 0.1
+    """Stop when a larger share of the judgements failed."""
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """The reward model."""
+
+    input: Literal["text", "observation"] = "text"
+    """What it reads: the description that the LLM was shown, or the observation's own arrays."""
+    target: Literal["soft", "hard"] = "soft"
+    """P(first preferred) as the LLM gave it, or rounded to 0 and 1."""
+    ties: Literal["half", "drop"] = "half"
+    """A tie as 0.5, or left out."""
+    members: int = 3
+    """Networks in the ensemble; their spread is the reward's uncertainty."""
+    held_out: float = 0.2
+    """Share of the judged observations that no training pair contains."""
+    steps: int = 600
+    """Gradient steps of each network."""
+    batch: int = 256
+    """Pairs in one step."""
+    learning_rate: float = 3e-3
+    """Adam's step size."""
+    weight_decay: float = 1e-3
+    """AdamW's decay of the weights."""
+    width: int = 64
+    """Units of the hidden layer."""
+
+
+@dataclass(frozen=True)
+class ShapingConfig:
+    """From the reward model's output to the reward that is maximised; the defaults are Motif's."""
+
+    normalize: bool = True
+    """Subtract the mean and divide by the standard deviation over the judged observations."""
+    quantile: float = 0.5
+    """Rewards at or below this quantile over the judged observations become 0; negative keeps all."""
+    count_power: float = 3.0
+    """Divide by N^power, N = times that this event has occurred in the episode; 0 does not count."""
+    potential: bool = False
+    """gamma * r(s') - r(s) in place of r(s'), which keeps the best policy; no quantile and no counts then."""
+    task_weight: float = 0.0
+    """Weight of the world's own reward in the sum; 0 trains on the LLM alone."""
+    llm_weight: float = 1.0
+    """Weight of the LLM's reward in the sum."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Which agents are trained and how."""
+
+    arms: tuple[str, ...] = ("preference", "task", "plus", "minus")
+    """Reward routes and controls, each an agent of its own: see plaudit list."""
+    seeds: int = 5
+    """Agents of each arm; seed 0, 1, ... is the same layouts and first weights in every arm."""
+    workers: int = 0
+    """Processes; 0 takes one for each processor this process may use."""
+    steps: int = 200_000
+    """Environment steps of each agent."""
+    num_envs: int = 64
+    """Copies of the world that step together."""
+    horizon: int = 64
+    """Steps of each copy between two updates."""
+    epochs: int = 4
+    """Passes over the data of one update."""
+    minibatch: int = 512
+    """Transitions in one gradient step."""
+    learning_rate: float = 1e-3
+    """Adam's step size at the start; falls linearly to 0."""
+    gamma: float = 0.97
+    """Discount per step, the same for every arm."""
+    entropy: float = 0.01
+    """Weight of the policy's entropy."""
+    width: int = 64
+    """Units of each hidden layer."""
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """How the trained agents are measured."""
+
+    episodes: int = 100
+    """Episodes of each agent, on layouts that no training saw."""
+    examples: int = 3
+    """Episodes of the first agent of each arm that are recorded frame by frame for the report."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run: from the world to the report."""
+
+    world: WorldConfig = field(default_factory=WorldConfig)
+    llm: LLMConfig = field(default_factory=LLMConfig)
+    collect: CollectConfig = field(default_factory=CollectConfig)
+    judge: JudgeConfig = field(default_factory=JudgeConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    shaping: ShapingConfig = field(default_factory=ShapingConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    seed: int = 0
+    """Seed of collecting, sampling and fitting."""
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Nested dictionary of plain values, as in TOML and JSON."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))  # type: ignore[no-any-return]
+
+
+def from_dict(cls: type[T], values: dict[str, Any], where: str = "") -> T:
+    """The dataclass with these values; unknown keys and wrong types are :class:`ConfigError`."""
+    hints = typing.get_type_hints(cls)
+    known = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    arguments = {}
+    for key, value in values.items():
+        path = f"{where}{key}"
+        if key not in known:
+            raise ConfigError(f"there is no setting {path!r}.{did_you_mean(key, known)}")
+        if dataclasses.is_dataclass(hints[key]):
+            if not isinstance(value, dict):
+                raise ConfigError(f"{path} is a table of settings, got {value!r}. Write [{path}] above them.")
+            arguments[key] = from_dict(typing.cast(type[Any], hints[key]), value, f"{path}.")
+        else:
+            arguments[key] = _check(hints[key], value, path)
+    return cls(**arguments)
+
+
+def _check(hint: Any, value: Any, path: str) -> Any:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        if value not in args:
+            raise ConfigError(f"{path} takes one of {', '.join(map(repr, args))}, got {value!r}.")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{path} takes a list, got {value!r}.")
+        return tuple(_check(args[0], v, path) for v in value)
+    if hint is float and type(value) is int:
+        return float(value)
+    if isinstance(hint, type | types.UnionType) and (not isinstance(value, hint) or (hint is int and value is True)):
+        raise ConfigError(f"{path} takes a value of type {hint.__name__}, got {value!r}.")
+    return value
+
+
+def recipes() -> dict[str, Path]:
+    """The recipes that come with plaudit, by name."""
+    folder = Path(str(resources.files("plaudit") / "recipes"))
+    return {p.stem: p for p in sorted(folder.glob("*.toml"))}
+
+
+def load_recipe(name: str) -> RunConfig:
+    """The recipe of this name, or the TOML file at this path."""
+    path = Path(name) if name.endswith(".toml") else recipes().get(name)
+    if path is None:
+        raise ConfigError(f"there is no recipe {name!r}.{did_you_mean(name, recipes())} Or give the path of a .toml file.")
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"the recipe {name!r} cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the recipe {name!r} is not valid TOML: {error}.") from None
+    values.pop("about", None)
+    return from_dict(RunConfig, values)
+
+
+def validate(config: RunConfig) -> None:
+    """Settings that fit their types but make no sense together or out of range, all checked before anything runs."""
+    from plaudit import registry
+
+    registry.load("worlds", config.world.name)
+    registry.load("protocols", config.judge.protocol)
+    for arm in config.train.arms:
+        registry.load("routes", arm)
+    rules = [
+        ("train.arms", len(set(config.train.arms)) == len(config.train.arms) > 0, "one or more different arms"),
+        ("train.seeds", config.train.seeds >= 1, "at least 1"),
+        ("train.gamma", 0 <= config.train.gamma < 1, "at least 0 and below 1"),
+        ("fit.held_out", 0 < config.fit.held_out < 0.9, "between 0 and 0.9"),
+        ("fit.members", config.fit.members >= 1, "at least 1"),
+        ("shaping.quantile", config.shaping.quantile < 1, "below 1"),
+        ("shaping.count_power", config.shaping.count_power >= 0, "at least 0"),
+        ("judge.max_failures", 0 <= config.judge.max_failures <= 1, "between 0 and 1"),
+        ("judge.items", config.judge.items >= 10, "at least 10"),
+        ("judge.pairs", config.judge.pairs >= 10, "at least 10"),
+        ("llm.context", config.llm.context >= 256, "at least 256"),
+        ("llm.threads", config.llm.threads >= 0, "0 or more"),
+    ]
+    for section in ("collect", "train"):
+        part = getattr(config, section)
+        rules += [(f"{section}.{k}", getattr(part, k) >= 1, "at least 1") for k in ("steps", "num_envs")]
+    for path, holds, wanted in rules:
+        if not holds:
+            value: Any = config
+            for name in path.split("."):
+                value = getattr(value, name)
+            raise ConfigError(f"{path} must be {wanted}, got {value!r}.")
+
+
+def fingerprint(*parts: Any) -> str:
+    """12 hex digits that change when any of these plain values changes."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], where: str = "") -> list[str]:
+    """``train.steps: 1000 -> 2000`` for each value that is not the same."""
+    found = []
+    for key in sorted(old.keys() | new.keys()):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += differences(a, b, f"{where}{key}.")
+        elif a != b:
+            found.append(f"{where}{key}: {a!r} -> {b!r}")
+    return found

@@ -1,0 +1,67 @@
+"""The world contract: a Gymnasium environment that can also be put into words.
+
+A world is one file with a subclass of :class:`World`. Everything an LLM is told about it comes from here: the goal, the
+rules, and :meth:`World.describe`. What a description says must come from the observation alone: a world's reward,
+``info["progress"]`` and ``info["success"]`` are for measuring, and never reach what a reward model is made of.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from numpy.typing import NDArray
+
+Observation = Any
+"""One observation: what the environment's ``observation_space`` holds, without a batch dimension."""
+
+
+class World(gym.Env[Any, Any]):
+    """A Gymnasium environment with a goal, rules, and words for what is seen and done."""
+
+    goal: str
+    """What is wanted, as the LLM is told: a short clause that fits behind "The goal is to"."""
+    rules: str
+    """How the world works and how an action is written, as the LLM is told."""
+    sizes: ClassVar[tuple[int, ...]] = ()
+    """Sizes that the world comes in; empty where it has one only."""
+
+    def describe(self, obs: Observation) -> str:
+        """What the LLM is shown of one observation, what has just happened first."""
+        raise NotImplementedError
+
+    def event(self, obs: Observation) -> str:
+        """What has just happened, the unit of episodic counts; the whole description where a world has no such thing."""
+        return self.describe(obs)
+
+    def features(self, obs: Observation) -> dict[str, bool | int | float | str]:
+        """Named symbolic facts of one observation, for reward as code and for reading."""
+        raise NotImplementedError
+
+    def actions(self, obs: Observation) -> list[str] | None:
+        """The valid actions in words, or None where they cannot be listed."""
+        return None
+
+    def parse_action(self, reply: str) -> Any | None:
+        """The action that a reply names, or None. Never a guess."""
+        raise NotImplementedError
+
+    @classmethod
+    def vector(cls, num_envs: int, **options: Any) -> VectorEnv:
+        """``num_envs`` copies that step together in this process and reset in the same step.
+
+        A world that can compute its copies in one go overrides this. Final observations are in ``infos["final_obs"]``,
+        final infos in ``infos["final_info"]`` (Gymnasium's ``AutoresetMode.SAME_STEP``).
+        """
+        return SyncVectorEnv([lambda: cls(**options)] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
+
+
+def step_value(infos: dict[str, Any], name: str, ended: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """``infos[name]`` of the step just made, ``(num_envs,)``: a copy that was reset in it keeps its final value."""
+    value = np.zeros(len(ended))
+    for source, rows in ((infos, ~ended), (infos.get("final_info", {}), ended)):
+        if name in source and rows.any():
+            value[rows] = np.asarray(source[name], np.float64)[rows]
+    return value

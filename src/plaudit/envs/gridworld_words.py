@@ -1,0 +1,115 @@
+"""DoorKey in words: the goal, the rules, what has happened and what is seen, all from one observation.
+
+The sentences state facts that the observation holds. None says whether something is good, near the goal or progress:
+that is the judge's part.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+GOAL = "use the key to open the locked door and then get to the goal square"
+RULES = (
+    "You are in two rooms that a wall parts. The door in the wall is locked. A key lies in your room, the goal square "
+    "is in the other room. You pick up the key when you stand in front of it, unlock the door when you stand in front "
+    "of it with the key in your hand, then walk through it. Answer with one action: turn left, turn right, "
+    "move forward, pick up, drop, toggle (opens or closes the door in front of you), done (does nothing)."
+)
+ACTIONS = ("turn left", "turn right", "move forward", "pick up", "drop", "toggle", "done")
+EVENTS = (
+    "You have just begun.",
+    "Nothing happened.",
+    "You turned.",
+    "You walked forward.",
+    "You bumped into a wall.",
+    "Something was in your way.",
+    "You picked up the key.",
+    "You dropped the key.",
+    "You unlocked the door with the key and it opened.",
+    "You opened the door.",
+    "You closed the door.",
+    "The door is locked and did not open.",
+    "You walked into the open doorway.",
+    "You reached the goal square.",
+)
+(
+    BEGIN,
+    NOTHING,
+    TURNED,
+    MOVED,
+    HIT_WALL,
+    BLOCKED,
+    PICKED_UP,
+    DROPPED,
+    UNLOCKED,
+    OPENED,
+    CLOSED,
+    LOCKED,
+    ENTERED_DOORWAY,
+    REACHED_GOAL,
+) = range(len(EVENTS))
+
+DOOR_STATES = ("open", "closed", "locked")
+_KEY, _DOOR, _GOAL = 5, 4, 8
+
+
+def _find(image: np.ndarray, code: int) -> tuple[int, int] | None:
+    """(columns to the right, rows ahead) of the first cell with this minigrid object code, or None if unseen."""
+    columns, rows = np.nonzero(image[:, :, 0] == code)
+    if len(columns) == 0:
+        return None
+    return int(columns[0]) - image.shape[0] // 2, image.shape[1] - 1 - int(rows[0])
+
+
+def features(obs: Any) -> dict[str, bool | int | float | str]:
+    """Symbolic facts of one observation; distances in cells, -1 where the thing is not in sight."""
+    image = np.asarray(obs["image"])
+    carrying = bool(image[image.shape[0] // 2, -1, 0] == _KEY)
+    seen = image.copy()
+    seen[image.shape[0] // 2, -1] = 0
+    facts: dict[str, bool | int | float | str] = {
+        "event": EVENTS[int(obs["event"])],
+        "carrying_key": carrying,
+        "direction": ("east", "south", "west", "north")[int(obs["direction"])],
+    }
+    for name, code in (("key", _KEY), ("door", _DOOR), ("goal", _GOAL)):
+        place = _find(seen, code)
+        facts[f"{name}_visible"] = place is not None
+        facts[f"{name}_right"], facts[f"{name}_ahead"] = place or (0, 0)
+        facts[f"{name}_distance"] = abs(place[0]) + abs(place[1]) if place else -1
+    door = _find(seen, _DOOR)
+    state = DOOR_STATES[int(seen[door[0] + seen.shape[0] // 2, seen.shape[1] - 1 - door[1], 2])] if door else "unknown"
+    return facts | {"door_state": state}
+
+
+def _where(right: int, ahead: int) -> str:
+    if right == 0:
+        return "right in front of you" if ahead == 1 else "straight ahead"
+    side = "right" if right > 0 else "left"
+    return f"ahead to the {side}" if ahead > 0 else f"to the {side}"
+
+
+def describe(obs: Any) -> str:
+    """What is in sight, what is in hand, what has just happened.
+
+    The order matters to a small model: it weighs what it read last (docs/judging.md has the figures).
+    """
+    facts = features(obs)
+    names = {"key": "the key", "door": f"the {facts['door_state']} door", "goal": "the goal square"}
+    seen = [
+        f"{names[name]} {_where(int(facts[f'{name}_right']), int(facts[f'{name}_ahead']))}"
+        for name in names
+        if facts[f"{name}_visible"]
+    ]
+    view = f"You see {' and '.join(seen)}." if seen else "You see only walls and floor."
+    hand = "You hold the key." if facts["carrying_key"] else "Your hands are empty."
+    return f"{view} {hand} {facts['event']}"
+
+
+def parse_action(reply: str) -> int | None:
+    """The one action that a reply names, else None; case and end punctuation do not matter."""
+    text = re.sub(r"[^a-z ]", "", reply.strip().lower()).strip()
+    return ACTIONS.index(text) if text in ACTIONS else None

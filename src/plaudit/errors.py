@@ -1,0 +1,53 @@
+"""The errors that plaudit raises on purpose; each message ends with the next thing to do.
+
+Anything else that escapes is a defect of ours. The CLI prints these without a traceback (unless
+``--debug``) and leaves with ``exit_code``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PlauditError(Exception):
+    """Base of all errors that a user can do something about."""
+
+    exit_code = 2
+
+
+class ConfigError(PlauditError, ValueError):
+    """A name, option, recipe key or value that does not exist or does not fit."""
+
+
+class MissingExtraError(PlauditError):
+    """A part that needs an optional package which is not installed."""
+
+    exit_code = 3
+
+
+class StoreError(PlauditError):
+    """A run folder that cannot be read, written or continued."""
+
+    exit_code = 4
+
+
+class LLMError(PlauditError):
+    """A model that cannot be loaded or asked."""
+
+    exit_code = 5
+
+
+class JudgeFailedError(PlauditError):
+    """Too many judgements failed for the rest to be trusted."""
+
+    exit_code = 6
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``" Did you mean 'doorkey'?"`` for a near miss, else the list of what there is."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if close:
+        return f" Did you mean {close[0]!r}?"
+    return f" There is: {', '.join(known) or 'nothing'}."

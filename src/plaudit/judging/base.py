@@ -1,0 +1,45 @@
+"""How an LLM is asked for a preference: a protocol turns pairs of descriptions into comparisons.
+
+A protocol is one file here with one class that fulfils :class:`Protocol`. All of them answer the same question, which
+of two observations shows more progress toward the goal, so that calibration can measure one against another.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Sequence
+
+from plaudit.errors import JudgeFailedError
+from plaudit.llms.base import LLM, Progress
+from plaudit.prompts import Prompt
+from plaudit.types import FAILED, Comparison, Judgement
+
+Pair = tuple[str, str]
+"""Descriptions of two observations."""
+
+
+class Protocol(typing.Protocol):
+    """A way to ask."""
+
+    prompt: Prompt
+    """The question, with its examples."""
+
+    def compare(self, llm: LLM, goal: str, pairs: Sequence[Pair], progress: Progress | None = None) -> list[Comparison]:
+        """One comparison for each pair, in order."""
+        ...
+
+    def requests(self, pairs: Sequence[Pair]) -> int:
+        """How many questions the LLM is asked for these pairs, repeats not counted."""
+        ...
+
+
+def check_failures(records: Sequence[Judgement | Comparison], limit: float) -> None:
+    """Stop where more than this share of the judgements failed: the rest would not be trusted either."""
+    failed = [r for r in records if r.status in FAILED]
+    if len(failed) > limit * len(records):
+        kinds = ", ".join(f"{sum(r.status == k for r in failed)} {k}" for k in FAILED)
+        raise JudgeFailedError(
+            f"{len(failed)} of {len(records)} judgements failed ({kinds}), more than the limit of {limit:.0%}. "
+            f"The last reply was: {failed[-1].reply[:200]!r}. Look at them in the run's judgements, then try another "
+            "protocol (plaudit calibrate) or another model (--llm), or raise --judge.max-failures."
+        )

@@ -1,0 +1,136 @@
+"""calibrate: which way of asking works for this model in this world? Measured on pairs whose answer is known.
+
+The pairs differ in the world's own progress, which no prompt shows. What is learnt here is which protocol to use; the
+numbers are measured on observations that no reward is made from.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from plaudit import prompts, registry
+from plaudit.judging.base import Pair
+from plaudit.llms.base import LLM
+from plaudit.types import Comparison, failure_rate, seat_statistics
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How one way of asking did."""
+
+    protocol: str
+    """Name of the protocol."""
+    chat: bool
+    """Whether the model's chat template was used."""
+    pairs: int
+    """Pairs with a known answer."""
+    accuracy: float
+    """Share of the pairs that were answered rightly; a tie counts half, a failure not at all."""
+    interval: float
+    """Half width of the accuracy's 95% interval (Wilson)."""
+    flip_rate: float | None
+    """Share of pairs whose verdict changed with the seats; None where there are no seats."""
+    first_rate: float | None
+    """Share of answers that named the first seat; one half is unbiased."""
+    failures: float
+    """Share of pairs whose answer could not be read."""
+    pairs_per_second: float
+    """Pairs judged in a second of wall time, repeats and shared prefixes used."""
+    tokens: int
+    """Tokens read and written."""
+    usd: float
+    """Money."""
+
+
+def known_pairs(texts: Sequence[str], progress: Sequence[float], pairs: int, seed: int) -> list[Pair]:
+    """Pairs of descriptions whose progress differs, the better one first in half of them; levels drawn evenly."""
+    rng = np.random.default_rng(seed)
+    levels: dict[float, list[str]] = {}
+    for text, value in zip(texts, progress, strict=True):
+        levels.setdefault(round(value, 1), []).append(text)
+    values = sorted(levels)
+    found: list[Pair] = []
+    while len(found) < pairs and len(values) > 1:
+        low, high = sorted(rng.choice(len(values), 2, replace=False))
+        worse, better = (str(rng.choice(levels[values[i]])) for i in (low, high))
+        found.append((better, worse))
+    return found
+
+
+def measure(llm: LLM, goal: str, pairs: Sequence[Pair], protocol: str, chat: bool) -> Calibration:
+    """Ask one way. ``pairs`` have the better observation first; seats are drawn by a coin here."""
+    coin = np.random.default_rng(0).random(len(pairs)) < 0.5
+    seated = [(a, b) if heads else (b, a) for (a, b), heads in zip(pairs, coin, strict=True)]
+    judge = registry.load("protocols", protocol)(prompts.load(protocol), chat=chat)
+    start = time.perf_counter()
+    comparisons = judge.compare(llm, goal, seated)
+    seconds = time.perf_counter() - start
+    seats = seat_statistics(comparisons)
+    rights = [_right(c, bool(heads)) for c, heads in zip(comparisons, coin, strict=True)]
+    answered = [r for r in rights if r is not None]
+    accuracy = float(np.mean(answered)) if answered else 0.0
+    return Calibration(
+        protocol=protocol,
+        chat=chat,
+        pairs=len(pairs),
+        accuracy=accuracy,
+        interval=wilson(accuracy, len(answered)),
+        flip_rate=seats.flip_rate,
+        first_rate=seats.first_rate,
+        failures=failure_rate(comparisons),
+        pairs_per_second=len(pairs) / seconds,
+        tokens=sum(c.tokens for c in comparisons),
+        usd=sum(c.usd for c in comparisons),
+    )
+
+
+def _right(comparison: Comparison, first_is_better: bool) -> float | None:
+    if comparison.probability is None:
+        return None
+    if comparison.probability == 0.5:
+        return 0.5
+    return float((comparison.probability > 0.5) == first_is_better)
+
+
+def wilson(share: float, n: int, z: float = 1.96) -> float:
+    """Half width of Wilson's 95% interval of a share."""
+    if n == 0:
+        return 0.5
+    return float(z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n))
+
+
+def recommend(rows: Sequence[Calibration]) -> Calibration:
+    """The most accurate; among those inside its interval the fastest. More than a tenth of failures rules one out."""
+    usable = [r for r in rows if r.failures <= 0.1] or list(rows)
+    best = max(usable, key=lambda r: r.accuracy)
+    return max((r for r in usable if r.accuracy >= best.accuracy - best.interval), key=lambda r: r.pairs_per_second)
+
+
+def show(rows: Sequence[Calibration]) -> None:
+    """The table for the terminal, and the recommendation."""
+    from rich.table import Table
+
+    from plaudit.console import console
+
+    table = Table(title="ways of asking, on pairs whose answer is known")
+    for column in ("protocol", "chat", "accuracy", "flips", "first seat", "unread", "pairs/s", "tokens"):
+        table.add_column(column, justify="left" if column == "protocol" else "right")
+    for r in rows:
+        cells = (f"{r.accuracy:.0%} ±{r.interval:.0%}", _percent(r.flip_rate), _percent(r.first_rate))
+        table.add_row(
+            r.protocol, "yes" if r.chat else "no", *cells, f"{r.failures:.0%}", f"{r.pairs_per_second:.1f}", f"{r.tokens:,}"
+        )
+    console.print(table)
+    best = recommend(rows)
+    options = f"--judge.protocol {best.protocol}" + (" --judge.chat" if best.chat else "")
+    if best.accuracy - best.interval <= 0.5:
+        console.print("No way of asking is clearly better than a coin here: try another model (--llm) or prompt.")
+    console.print(f"recommended: {options}")
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0%}"

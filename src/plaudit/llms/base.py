@@ -1,0 +1,94 @@
+"""The LLM contract: two batched calls, ``generate`` (text) and ``choose`` (log-probabilities of given answers).
+
+A back-end is one file with one class that fulfils :class:`LLM`. Requests and answers are plain frozen records, so that
+the ledger can store them and a run can be replayed from it. **A failure is a status, never a number.**
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal, Protocol
+
+Status = Literal["ok", "refused", "error"]
+"""What became of a request: answered, declined by the model or its server, or failed technically."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question to a language model."""
+
+    prompt: str
+    """The text that the model reads. Prompts of a batch that begin alike share that part's evaluation."""
+    chat: bool = False
+    """Whether the prompt is put into the model's chat template as a user's message."""
+    answers: tuple[str, ...] = ()
+    """For ``choose``: the candidate answers, each with its leading space if it has one. Empty for ``generate``."""
+    max_tokens: int = 16
+    """For ``generate``: at most this many new tokens."""
+    temperature: float = 0.0
+    """For ``generate``: 0 takes the most likely token."""
+    stop: tuple[str, ...] = ()
+    """For ``generate``: the text is cut before the first of these."""
+    seed: int = 0
+    """For ``generate`` with a temperature: the sampler's seed."""
+
+    def __post_init__(self) -> None:
+        if not self.prompt:
+            raise ValueError("a request needs a prompt, got an empty text")
+        if len(set(self.answers)) != len(self.answers) or len(self.answers) == 1:
+            raise ValueError(f"answers must be none, or two or more different texts, got {self.answers!r}")
+
+    def key(self, model: str) -> str:
+        """Identity of this question to this model: hex SHA-256 over the model, the prompt and the parameters."""
+        return hashlib.sha256(json.dumps([model, asdict(self)], ensure_ascii=False).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back for one request."""
+
+    status: Status
+    """``ok``, or why there is nothing to read in the fields below."""
+    text: str = ""
+    """For ``generate``: the new text, as the model wrote it."""
+    logprobs: tuple[float, ...] = ()
+    """For ``choose``: natural-log probability of each answer given the prompt, summed over its tokens; the order of
+    ``Request.answers``."""
+    lengths: tuple[int, ...] = ()
+    """For ``choose``: number of tokens of each answer, for length-normalised choices."""
+    prompt_tokens: int = 0
+    """Tokens of the prompt, counted in full even where a shared prefix was not evaluated again."""
+    new_tokens: int = 0
+    """Tokens that were generated or scored as an answer."""
+    seconds: float = 0.0
+    """Wall time, the batch's divided evenly among its requests."""
+    usd: float = 0.0
+    """Money."""
+    error: str = ""
+    """For ``refused`` and ``error``: the reason in words."""
+
+
+Progress = Callable[[int], None]
+"""Called with the number of requests that were just answered."""
+
+
+class LLM(Protocol):
+    """What every back-end can do."""
+
+    name: str
+    """Identity of the model for the ledger: two models that may answer differently have different names."""
+
+    def generate(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Reply]:
+        """Continue each prompt; replies in the order of the requests."""
+        ...
+
+    def choose(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Reply]:
+        """Log-probability of each request's ``answers``; no text is generated."""
+        ...
+
+    def close(self) -> None:
+        """Free the model's memory."""
+        ...

@@ -1,0 +1,74 @@
+"""Prompts are files: found by name here or by path, filled in, recorded by hash.
+
+A prompt is a text with ``$goal``, ``$rules``, ``$observation`` (or ``$first`` and ``$second``). What is put in is data:
+it is folded into one line, so that a text inside a world cannot start a new field of the prompt or answer it.
+Lines that begin with ``##`` are comments for people and are not sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import string
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from plaudit.errors import ConfigError, did_you_mean
+
+MAX_OBSERVATION = 4000
+"""Characters of one observation in a prompt; a longer one is shortened in the middle, and says so."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt's text and where it came from."""
+
+    name: str
+    """Name or path, as it was asked for."""
+    text: str
+    """The template, without comments."""
+
+    @property
+    def hash(self) -> str:
+        """First 12 hex digits of the template's SHA-256."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:12]
+
+    def fill(self, **values: str) -> str:
+        """The template with its fields filled in; an unknown field is an error."""
+        try:
+            return string.Template(self.text).substitute({k: one_line(v) for k, v in values.items()})
+        except (KeyError, ValueError) as error:
+            raise ConfigError(
+                f"the prompt {self.name!r} has a field that is not filled in here: {error}. "
+                f"Fields are: {', '.join('$' + k for k in values)}; a dollar sign is written $$."
+            ) from None
+
+
+def names() -> list[str]:
+    """The prompts that come with plaudit."""
+    return sorted(p.name.removesuffix(".txt") for p in resources.files(__name__).iterdir() if p.name.endswith(".txt"))
+
+
+def load(name: str) -> Prompt:
+    """The prompt of this name, or the file at this path."""
+    if Path(name).suffix == ".txt":
+        path = Path(name)
+        if not path.is_file():
+            raise ConfigError(f"there is no prompt file {name!r}. Copy one that works: plaudit list --prompts")
+        text = path.read_text(encoding="utf-8")
+    elif name in names():
+        text = (resources.files(__name__) / f"{name}.txt").read_text(encoding="utf-8")
+    else:
+        raise ConfigError(f"there is no prompt {name!r}.{did_you_mean(name, names())} Or give the path of a .txt file.")
+    lines = [line for line in text.splitlines() if not line.startswith("##")]
+    return Prompt(name, "\n".join(lines).strip())
+
+
+def one_line(text: str) -> str:
+    """Text as data: white space and control characters folded, the middle left out where it is too long."""
+    text = re.sub(r"[\s\x00-\x1f\x7f]+", " ", text).strip()
+    if len(text) > MAX_OBSERVATION:
+        half = MAX_OBSERVATION // 2
+        text = f"{text[:half]} [... {len(text) - 2 * half} characters left out ...] {text[-half:]}"
+    return text

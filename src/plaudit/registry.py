@@ -1,0 +1,80 @@
+"""What there is by name: worlds, LLM back-ends, judging protocols and reward routes.
+
+Nothing is imported until it is used. Third parties add their own by an entry point in the group ``plaudit.worlds`` (and
+so on) that names a class.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from dataclasses import dataclass
+from importlib import metadata, util
+from pathlib import Path
+from typing import Any
+
+from plaudit.errors import ConfigError, MissingExtraError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a named part lives."""
+
+    target: str
+    """``module:attribute``."""
+    extra: str = ""
+    """The extra of ``pip install 'plaudit[...]'`` that it needs; empty for the core."""
+
+
+KINDS: dict[str, dict[str, Entry]] = {
+    "worlds": {
+        "doorkey": Entry("plaudit.envs.gridworld:DoorKey"),
+    },
+    "llms": {
+        "embedded": Entry("plaudit.llms.embedded:EmbeddedLLM", extra="embedded"),
+    },
+    "protocols": {
+        "pointwise": Entry("plaudit.judging.pointwise:Pointwise"),
+        "pairwise": Entry("plaudit.judging.pairwise:Pairwise"),
+        "verdict": Entry("plaudit.judging.verdict:Verdict"),
+    },
+    "routes": {
+        "preference": Entry("plaudit.rewards.preference:PreferenceReward"),
+        "task": Entry("plaudit.rewards.controls:TaskReward"),
+        "plus": Entry("plaudit.rewards.controls:PlusReward"),
+        "minus": Entry("plaudit.rewards.controls:MinusReward"),
+    },
+}
+
+
+def entries(kind: str) -> dict[str, Entry]:
+    """All parts of a kind by name, ours first."""
+    found = metadata.entry_points(group=f"plaudit.{kind}")
+    return KINDS[kind] | {e.name: Entry(e.value) for e in found if e.name not in KINDS[kind]}
+
+
+def load(kind: str, name: str) -> Any:
+    """The class of this name; an unknown name is answered with the nearest known one."""
+    known = entries(kind)
+    if name not in known:
+        raise ConfigError(f"there is no {kind.removesuffix('s')} {name!r}.{did_you_mean(name, known)}")
+    module, attribute = known[name].target.split(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        extra = known[name].extra
+        if not extra:
+            raise
+        raise MissingExtraError(
+            f"{name!r} needs the package {error.name!r}. Type: pip install 'plaudit[{extra}]'"
+        ) from None
+
+
+def summary(kind: str, name: str) -> str:
+    """First line of the part's module docstring, read without importing it."""
+    module = entries(kind)[name].target.split(":")[0]
+    spec = util.find_spec(module)
+    if spec is None or spec.origin is None:
+        return "(not installed)"
+    docstring = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
+    return docstring.split("\n")[0]

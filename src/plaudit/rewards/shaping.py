@@ -1,0 +1,81 @@
+"""From a reward model's output to the reward that is maximised: normalise, threshold, divide by counts, mix.
+
+n = (r - mean) / std; 0 unless n exceeds its quantile; divided by N^power, N = how often this event has occurred in the
+episode; total = task_weight * task reward + llm_weight * that (Motif, arXiv 2310.00166: quantile 0.5, power 3). The
+potential-based form gamma * n(s') - n(s) replaces threshold and counts and keeps the best policy (Ng et al. 1999); the
+potential of an episode's true end is 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Shaping:
+    """The switches, with the statistics that they need."""
+
+    mean: float = 0.0
+    """Subtracted."""
+    std: float = 1.0
+    """Divided by."""
+    threshold: float | None = None
+    """Normalised rewards at or below this become 0; None keeps all."""
+    count_power: float = 0.0
+    """Divide by N to this power."""
+    potential: bool = False
+    """Use gamma * n(s') - n(s)."""
+    gamma: float = 0.99
+    """The agent's discount."""
+    task_weight: float = 0.0
+    """Weight of the world's own reward."""
+    llm_weight: float = 1.0
+    """Weight of the shaped reward."""
+
+    @classmethod
+    def from_rewards(cls, rewards: NDArray[np.floating], normalize: bool, quantile: float, **rest: Any) -> Shaping:
+        """Statistics taken over the rewards of the judged observations, ``(n,)``; a negative quantile keeps all."""
+        mean, std = (float(rewards.mean()), max(float(rewards.std()), 1e-6)) if normalize else (0.0, 1.0)
+        threshold = float(np.quantile((rewards - mean) / std, quantile)) if quantile >= 0 else None
+        return cls(mean=mean, std=std, threshold=threshold, **rest)
+
+    def value(self, rewards: NDArray[np.floating]) -> NDArray[np.float64]:
+        """The part that depends on the observation alone: normalised and thresholded, same shape."""
+        n = (np.asarray(rewards, np.float64) - self.mean) / self.std
+        if self.threshold is None or self.potential:
+            return n
+        return np.where(n > self.threshold, n, 0.0)
+
+
+class EpisodicCounts:
+    """How often each event has occurred in the running episode of each copy."""
+
+    def __init__(self, num_envs: int) -> None:
+        self._events: dict[str, int] = {}
+        self._counts = np.zeros((num_envs, 16), np.int32)
+
+    def add(self, events: list[str]) -> NDArray[np.int32]:
+        """Count one event for each copy; returns how often it has occurred now, ``(num_envs,)``."""
+        ids = [self._events.setdefault(event, len(self._events)) for event in events]
+        while len(self._events) > self._counts.shape[1]:
+            self._counts = np.concatenate([self._counts, np.zeros_like(self._counts)], axis=1)
+        where = np.arange(len(ids)), ids
+        self._counts[where] += 1
+        return self._counts[where]
+
+    def reset(self, ended: NDArray[np.bool_]) -> None:
+        """Start anew in the copies whose episode ended."""
+        self._counts[ended] = 0
+
+    def get_state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"events": list(self._events), "counts": self._counts}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """What :meth:`get_state` gave."""
+        self._events = {event: i for i, event in enumerate(state["events"])}
+        self._counts = np.array(state["counts"])

@@ -1,0 +1,127 @@
+"""The only place that steps a world to gather data: observations to judge, and episodes to measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import VectorEnv
+
+from plaudit.envs.base import World, step_value
+from plaudit.policies.base import Policy
+
+
+@dataclass
+class Seen:
+    """A distinct description, as often as it was met."""
+
+    text: str
+    """What an LLM is shown."""
+    observation: Any
+    """One observation that reads so."""
+    count: int = 0
+    """How often it was met."""
+    progress: float = 0.0
+    """Sum of the world's own progress over these times; for measuring only."""
+
+
+def distinct_descriptions(
+    world: World, envs: VectorEnv, policy: Policy, steps: int, seed: int, advance: Callable[[int], None] | None = None
+) -> list[Seen]:
+    """Let the policy act for ``steps`` environment steps; everything that was met, by description, in order."""
+    observations, _ = envs.reset(seed=seed)
+    seen: dict[str, Seen] = {}
+    texts: dict[bytes, str] = {}
+    for _ in range(max(1, steps // envs.num_envs)):
+        observations, _, terminated, truncated, infos = envs.step(policy.act(observations))
+        ended = terminated | truncated
+        led_to = infos["final_obs"] if ended.any() else observations
+        progress = step_value(infos, "progress", ended)
+        for i in range(envs.num_envs):
+            one = _single(led_to, i)
+            key = b"".join(np.asarray(v).tobytes() for v in one.values()) if isinstance(one, dict) else one.tobytes()
+            if key not in texts:
+                texts[key] = world.describe(one)
+            entry = seen.setdefault(texts[key], Seen(texts[key], one))
+            entry.count += 1
+            entry.progress += float(progress[i])
+        if advance is not None:
+            advance(envs.num_envs)
+    return list(seen.values())
+
+
+def _single(observations: Any, i: int) -> Any:
+    if isinstance(observations, dict):
+        return {k: np.array(v[i]) for k, v in observations.items()}
+    return np.array(observations[i])
+
+
+@dataclass(frozen=True)
+class Episode:
+    """What one episode came to."""
+
+    success: bool
+    """Whether the world called it a success."""
+    task_return: float
+    """Undiscounted sum of the world's own reward."""
+    length: int
+    """Steps."""
+
+
+def run_episodes(envs: VectorEnv, policy: Policy, seed: int) -> list[Episode]:
+    """One episode of each copy: every episode counts the same, however long it is."""
+    observations, _ = envs.reset(seed=seed)
+    running = np.ones(envs.num_envs, bool)
+    totals, lengths, success = np.zeros(envs.num_envs), np.zeros(envs.num_envs, int), np.zeros(envs.num_envs, bool)
+    while running.any():
+        observations, reward, terminated, truncated, infos = envs.step(policy.act(observations))
+        ended = terminated | truncated
+        totals[running] += np.asarray(reward)[running]
+        lengths[running] += 1
+        over = running & ended
+        success[over] = step_value(infos, "success", ended)[over] > 0
+        running &= ~ended
+    return [Episode(bool(s), float(t), int(n)) for s, t, n in zip(success, totals, lengths, strict=True)]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a recorded episode."""
+
+    step: int
+    """0 is the start, before any action."""
+    action: str
+    """What the agent did, in words; empty at the start."""
+    text: str
+    """What an LLM is shown of the observation that followed."""
+    observation: Any
+    """That observation."""
+    task_reward: float
+    """The world's own reward for the step."""
+    success: bool
+    """Whether the world called the episode a success at this step."""
+    frame: Any
+    """Picture of the world after the step, ``(height, width, 3)`` uint8, or None."""
+
+
+def record_episode(world: World, policy: Policy, seed: int, max_frames: int = 120) -> list[Step]:
+    """One episode of one world, step by step, with a picture of each of the first ``max_frames``."""
+    observation, _ = world.reset(seed=seed)
+    names = world.actions(observation)
+    steps = [Step(0, "", world.describe(observation), observation, 0.0, False, world.render())]
+    over = False
+    while not over:
+        batch = {k: np.asarray(v)[None] for k, v in observation.items()} if isinstance(observation, dict) else (
+            np.asarray(observation)[None]
+        )
+        action = policy.act(batch)[0]
+        observation, reward, terminated, truncated, info = world.step(action)
+        over = bool(terminated or truncated)
+        word = names[int(action)] if names else str(action)
+        frame = world.render() if len(steps) < max_frames else None
+        text = world.describe(observation)
+        success = bool(info.get("success", False))
+        steps.append(Step(len(steps), word, text, observation, float(reward), success, frame))
+    return steps

@@ -1,0 +1,24 @@
+"""The stages of a run, each a verb: collect, annotate, fit, train, evaluate, report. ``run`` chains them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+
+from plaudit.console import console
+from plaudit.store import STAGES, Run
+
+
+def stage(name: str) -> Callable[[Run], None]:
+    """The function of a stage, imported when it is asked for."""
+    module = "plaudit.report.build" if name == "report" else f"plaudit.stages.{name}"
+    return getattr(import_module(module), name)  # type: ignore[no-any-return]
+
+
+def run_stages(run: Run, names: tuple[str, ...] = STAGES) -> None:
+    """Run these stages in order; what is finished with the same settings is skipped."""
+    for name in names:
+        if run.finished(name) is not None:
+            console.print(f"{name}: finished before, skipped")
+            continue
+        stage(name)(run)

@@ -1,0 +1,271 @@
+"""A run folder: ``run.json``, one subfolder for each stage, and the ledger of everything the LLM was asked.
+
+A stage is finished when its ``stage.json`` exists, which is written last and by renaming; what is finished is skipped
+when a command is run again. Tables are Parquet, weights safetensors, everything else JSON. No pickle.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, is_dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import IO, Any
+
+from plaudit import __version__
+from plaudit.config import RunConfig, differences, fingerprint, from_dict, to_dict
+from plaudit.errors import StoreError
+
+FORMAT = 1
+"""Version of the folder's layout; a folder with a larger one was made by a newer plaudit."""
+STAGES = ("collect", "annotate", "fit", "train", "evaluate", "report")
+NEEDS: dict[str, tuple[str, ...]] = {
+    "collect": ("world", "collect", "seed"),
+    "annotate": ("llm", "judge"),
+    "fit": ("fit",),
+    "train": ("shaping", "train"),
+    "evaluate": ("evaluate",),
+    "report": (),
+}
+"""The settings that decide a stage's result, beside those of the stages before it."""
+INERT = {("train", "workers"), ("llm", "threads")}
+"""Settings that change how fast a result is there, not the result."""
+
+
+class Run:
+    """A folder with a configuration."""
+
+    def __init__(self, folder: Path, config: RunConfig) -> None:
+        self.folder, self.config = folder, config
+
+    @classmethod
+    def create(cls, folder: Path, config: RunConfig) -> Run:
+        """Make the folder, or go on with it where its settings are the same; refuse where they are not."""
+        if (folder / "run.json").exists():
+            run = cls.open(folder)
+            changed = differences(_decisive(run.config), _decisive(config))
+            if changed:
+                raise StoreError(
+                    f"{folder} was made with other settings:\n  " + "\n  ".join(changed) + "\n"
+                    "Give another folder (--out NAME), the old settings, or delete it."
+                )
+            return cls(folder, config)
+        if folder.exists() and any(folder.iterdir()):
+            raise StoreError(f"{folder} is not empty and is no run. Give another folder: --out NAME")
+        run = cls(folder, config)
+        with explain_disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / "run.json", {"format": FORMAT, "config": to_dict(config)} | provenance())
+        return run
+
+    @classmethod
+    def open(cls, folder: Path) -> Run:
+        """An existing run; a clear error where it is none, damaged, or made by a newer plaudit."""
+        if not (folder / "run.json").is_file():
+            raise StoreError(f"{folder} is no run: it has no run.json. Make one: plaudit run doorkey --out {folder}")
+        record = read_json(folder / "run.json")
+        if record.get("format", 0) > FORMAT:
+            raise StoreError(
+                f"{folder} was made by a newer plaudit ({record.get('plaudit')}, folder format {record['format']}; "
+                f"this is {__version__}, format {FORMAT}). Type: pip install -U plaudit"
+            )
+        return cls(folder, from_dict(RunConfig, record.get("config", {})))
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What ``run.json`` holds."""
+        return read_json(self.folder / "run.json")
+
+    def stage(self, name: str) -> Path:
+        """Folder of a stage; made where it is missing."""
+        path = self.folder / name
+        with explain_disk_errors(path):
+            path.mkdir(exist_ok=True)
+        return path
+
+    def expected(self, name: str) -> str:
+        """Fingerprint of all settings that this stage's result depends on."""
+        config, parts = _decisive(self.config), []
+        for stage in STAGES[: STAGES.index(name) + 1]:
+            parts += [[key, config[key]] for key in NEEDS[stage]]
+        return fingerprint(FORMAT, parts)
+
+    def finished(self, name: str) -> dict[str, Any] | None:
+        """The stage's record where it is finished with these settings, else None."""
+        path = self.folder / name / "stage.json"
+        if not path.is_file():
+            return None
+        record = read_json(path)
+        return record if record["settings"] == self.expected(name) else None
+
+    def finish(self, name: str, seconds: float, **summary: Any) -> dict[str, Any]:
+        """Mark the stage as finished; ``summary`` is what ``plaudit run`` and the report show of it."""
+        record = {"settings": self.expected(name), "seconds": round(seconds, 3), "summary": summary}
+        record |= {"finished": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()), "plaudit": __version__}
+        write_json(self.stage(name) / "stage.json", record)
+        return record
+
+    def require(self, name: str) -> Path:
+        """Folder of a stage that must be finished."""
+        if self.finished(name) is None:
+            raise StoreError(f"{self.folder}: the stage {name!r} is not finished. Type: plaudit {name} {self.folder}")
+        return self.folder / name
+
+
+def _decisive(config: RunConfig) -> dict[str, Any]:
+    values = to_dict(config)
+    for section, key in INERT:
+        del values[section][key]
+    return values
+
+
+def provenance() -> dict[str, Any]:
+    """Command, versions, commit and machine, for ``run.json``."""
+    packages = ("numpy", "torch", "gymnasium", "minigrid", "cyllama")
+    versions = {}
+    for package in packages:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    command = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    return {
+        "plaudit": __version__,
+        "created": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
+        "command": shlex.join(command),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "versions": versions,
+        "machine": f"{platform.system()} {platform.machine()}, {len(os.sched_getaffinity(0))} cores"
+        if hasattr(os, "sched_getaffinity")
+        else platform.platform(),
+    }
+
+
+def _commit() -> str:
+    """Commit of the checkout that this package is imported from; empty outside of one."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        here = Path(__file__).parent
+        command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--exclude", "*"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+    return ""
+
+
+@contextlib.contextmanager
+def explain_disk_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk or a folder that cannot be written into one clear line."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {path}: {error.strerror or error}. What is finished is kept; make room or choose another "
+            "folder (--out NAME), then run the same command again."
+        ) from error
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[IO[bytes]]:
+    """A binary file that appears whole or not at all."""
+    with explain_disk_errors(path):
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """JSON, atomically; NaN and infinity are refused."""
+    with atomic(path) as file:
+        file.write((json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """What :func:`write_json` wrote."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read: {error}. Delete it and run the same command again.") from None
+
+
+def write_table(path: Path, rows: Sequence[Any]) -> None:
+    """Dictionaries or records of one kind as a Parquet file, atomically."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pylist([asdict(r) if is_dataclass(r) and not isinstance(r, type) else r for r in rows])
+    with atomic(path) as file:
+        pq.write_table(table, file, compression="zstd")
+
+
+def read_table(path: Path) -> list[dict[str, Any]]:
+    """Rows of a Parquet file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(path).to_pylist()  # type: ignore[no-any-return]
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(f"{path} cannot be read: {error}. Delete it and run the same command again.") from None
+
+
+def save_tree(path: Path, tree: dict[str, Any]) -> None:
+    """Nested dictionaries of arrays, tensors and plain values as one safetensors file, atomically.
+
+    Arrays become tensors named by their path; all else travels as JSON in the file's metadata.
+    """
+    import numpy as np
+    import torch
+    from safetensors.torch import save
+
+    tensors: dict[str, torch.Tensor] = {}
+
+    def split(value: Any, name: str) -> Any:
+        if isinstance(value, np.ndarray):
+            # safetensors has no 0-dimensional numpy scalars of every kind; tensors cover all that occurs here.
+            value = torch.from_numpy(np.ascontiguousarray(value))
+        if isinstance(value, torch.Tensor):
+            tensors[name] = value.detach().contiguous().clone()
+            return {"__tensor__": name}
+        if isinstance(value, dict):
+            return {k: split(v, f"{name}/{k}") for k, v in value.items()}
+        if isinstance(value, list | tuple):
+            return [split(v, f"{name}/{i}") for i, v in enumerate(value)]
+        return value
+
+    metadata_ = {"tree": json.dumps(split(tree, ""))}
+    with atomic(path) as file:
+        file.write(save(tensors, metadata_))
+
+
+def load_tree(path: Path) -> dict[str, Any]:
+    """What :func:`save_tree` wrote; every array comes back as a tensor."""
+    from safetensors import SafetensorError, safe_open
+
+    def join(value: Any, file: Any) -> Any:
+        if isinstance(value, dict):
+            if "__tensor__" in value:
+                return file.get_tensor(value["__tensor__"])
+            return {k: join(v, file) for k, v in value.items()}
+        return [join(v, file) for v in value] if isinstance(value, list) else value
+
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return join(json.loads(file.metadata()["tree"]), file)  # type: ignore[no-any-return]
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path} cannot be read: {error}. Delete it and run the same command again.") from None
+

@@ -1,0 +1,110 @@
+"""The records that travel between the stages: judgements of one observation and comparisons of two.
+
+Records are frozen and check themselves. **A failure is never a number**: a record whose status is not ``ok`` (or ``tie``)
+holds no value, so that it can be counted but never trained on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+JudgementStatus = Literal["ok", "tie", "unparsed", "refused", "error"]
+"""What became of a judgement: an answer, "neither", or the kind of failure."""
+FAILED = ("unparsed", "refused", "error")
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What an LLM said of one observation."""
+
+    text: str
+    """The observation's description, as the LLM was shown it."""
+    status: JudgementStatus
+    """``ok``, or the kind of failure."""
+    value: float | None
+    """How good it is, any finite number, larger is better (pointwise: log-odds of yes, nats); None unless ok."""
+    reply: str
+    """What the LLM answered: its text, or the log-probability of each answer."""
+    tokens: int = 0
+    """Tokens read and written."""
+    seconds: float = 0.0
+    """Wall time."""
+    usd: float = 0.0
+    """Money."""
+
+    def __post_init__(self) -> None:
+        if (self.value is not None) != (self.status == "ok"):
+            raise ValueError(f"a judgement has a value exactly when it is ok, got {self.status!r} with {self.value!r}")
+        if self.value is not None and not math.isfinite(self.value):
+            raise ValueError(f"a judgement's value must be finite, got {self.value!r}")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Which of two observations shows more progress."""
+
+    first: str
+    """Description of the one observation."""
+    second: str
+    """Description of the other."""
+    status: JudgementStatus
+    """``ok``, ``tie`` (the LLM said: neither), or the kind of failure."""
+    probability: float | None
+    """P(first is better), 0 to 1, over both orders where both were asked; None unless ok or tie."""
+    forward: float | None = None
+    """P(first is better) as answered with the first one in the first seat; None where the protocol has no seats."""
+    backward: float | None = None
+    """P(first is better) as answered with the seats swapped."""
+    reply: str = ""
+    """What the LLM answered, both orders."""
+    tokens: int = 0
+    """Tokens read and written."""
+    seconds: float = 0.0
+    """Wall time."""
+    usd: float = 0.0
+    """Money."""
+
+    def __post_init__(self) -> None:
+        if (self.probability is None) != (self.status in FAILED):
+            raise ValueError(f"a failed comparison has no probability, got {self.status!r} with {self.probability!r}")
+        for name in ("probability", "forward", "backward"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], got {value!r}")
+
+    @property
+    def flipped(self) -> bool | None:
+        """Whether the verdict changed when the seats were swapped; None where it cannot be told."""
+        if self.forward is None or self.backward is None:
+            return None
+        return (self.forward > 0.5) != (self.backward > 0.5)
+
+
+@dataclass(frozen=True)
+class SeatStatistics:
+    """How much a judge goes by the seat instead of by what sits in it."""
+
+    pairs: int
+    """Comparisons that were asked in both orders and answered in both."""
+    flip_rate: float | None
+    """Share of them whose verdict changed with the seats; None without any."""
+    first_rate: float | None
+    """Share of all their answers that named the first seat; an unbiased judge has about one half."""
+
+
+def failure_rate(records: Iterable[Judgement | Comparison]) -> float:
+    """Share of records that failed; 0 for none."""
+    statuses = [r.status for r in records]
+    return sum(s in FAILED for s in statuses) / max(1, len(statuses))
+
+
+def seat_statistics(comparisons: Sequence[Comparison]) -> SeatStatistics:
+    """Flip rate and first-position rate of the comparisons that were answered in both orders."""
+    both = [(c.forward, c.backward, c.flipped) for c in comparisons if c.flipped is not None]
+    if not both:
+        return SeatStatistics(0, None, None)
+    first = sum((f > 0.5) + (b < 0.5) for f, b, _ in both)  # type: ignore[operator]
+    return SeatStatistics(len(both), sum(bool(x) for *_, x in both) / len(both), first / (2 * len(both)))
