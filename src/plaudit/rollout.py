@@ -106,13 +106,13 @@ class Step:
     """Picture of the world after the step, ``(height, width, 3)`` uint8, or None."""
 
 
-def record_episode(world: World, policy: Policy, seed: int, max_frames: int = 120) -> list[Step]:
-    """One episode of one world, step by step, with a picture of each of the first ``max_frames``."""
+def record_episode(world: World, policy: Policy, seed: int, max_steps: int = 100) -> list[Step]:
+    """The first ``max_steps`` steps of one episode of one world, each with its picture."""
     observation, _ = world.reset(seed=seed)
     names = world.actions(observation)
     steps = [Step(0, "", world.describe(observation), observation, 0.0, False, world.render())]
     over = False
-    while not over:
+    while not over and len(steps) <= max_steps:
         batch = {k: np.asarray(v)[None] for k, v in observation.items()} if isinstance(observation, dict) else (
             np.asarray(observation)[None]
         )
@@ -120,8 +120,7 @@ def record_episode(world: World, policy: Policy, seed: int, max_frames: int = 12
         observation, reward, terminated, truncated, info = world.step(action)
         over = bool(terminated or truncated)
         word = names[int(action)] if names else str(action)
-        frame = world.render() if len(steps) < max_frames else None
         text = world.describe(observation)
         success = bool(info.get("success", False))
-        steps.append(Step(len(steps), word, text, observation, float(reward), success, frame))
+        steps.append(Step(len(steps), word, text, observation, float(reward), success, world.render()))
     return steps

@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import numpy as np
-
 GOAL = "use the key to open the locked door and then get to the goal square"
 RULES = (
     "You are in two rooms that a wall parts. The door in the wall is locked. A key lies in your room, the goal square "
@@ -53,36 +51,33 @@ EVENTS = (
 ) = range(len(EVENTS))
 
 DOOR_STATES = ("open", "closed", "locked")
-_KEY, _DOOR, _GOAL = 5, 4, 8
-
-
-def _find(image: np.ndarray, code: int) -> tuple[int, int] | None:
-    """(columns to the right, rows ahead) of the first cell with this minigrid object code, or None if unseen."""
-    columns, rows = np.nonzero(image[:, :, 0] == code)
-    if len(columns) == 0:
-        return None
-    return int(columns[0]) - image.shape[0] // 2, image.shape[1] - 1 - int(rows[0])
+_THINGS = {"key": 5, "door": 4, "goal": 8}
 
 
 def features(obs: Any) -> dict[str, bool | int | float | str]:
     """Symbolic facts of one observation; distances in cells, -1 where the thing is not in sight."""
-    image = np.asarray(obs["image"])
-    carrying = bool(image[image.shape[0] // 2, -1, 0] == _KEY)
-    seen = image.copy()
-    seen[image.shape[0] // 2, -1] = 0
+    image = obs["image"]
+    columns, rows = image.shape[:2]
+    # Plain lists: for one small view they are ten times as fast as numpy's searches.
+    cells = image[:, :, 0].ravel().tolist()
+    agent = (columns // 2) * rows + rows - 1
+    carrying = cells[agent] == _THINGS["key"]
+    cells[agent] = 0
     facts: dict[str, bool | int | float | str] = {
         "event": EVENTS[int(obs["event"])],
         "carrying_key": carrying,
         "direction": ("east", "south", "west", "north")[int(obs["direction"])],
+        "door_state": "unknown",
     }
-    for name, code in (("key", _KEY), ("door", _DOOR), ("goal", _GOAL)):
-        place = _find(seen, code)
-        facts[f"{name}_visible"] = place is not None
-        facts[f"{name}_right"], facts[f"{name}_ahead"] = place or (0, 0)
-        facts[f"{name}_distance"] = abs(place[0]) + abs(place[1]) if place else -1
-    door = _find(seen, _DOOR)
-    state = DOOR_STATES[int(seen[door[0] + seen.shape[0] // 2, seen.shape[1] - 1 - door[1], 2])] if door else "unknown"
-    return facts | {"door_state": state}
+    for name, code in _THINGS.items():
+        seen = code in cells
+        column, row = divmod(cells.index(code), rows) if seen else (columns // 2, rows - 1)
+        right, ahead = column - columns // 2, rows - 1 - row
+        facts[f"{name}_visible"], facts[f"{name}_right"], facts[f"{name}_ahead"] = seen, right, ahead
+        facts[f"{name}_distance"] = abs(right) + ahead if seen else -1
+        if seen and name == "door":
+            facts["door_state"] = DOOR_STATES[int(image[column, row, 2])]
+    return facts
 
 
 def _where(right: int, ahead: int) -> str:

@@ -22,8 +22,9 @@ class Transitions:
 class RewardFn(Protocol):
     """What every route makes."""
 
-    shaped: bool
-    """Whether the shaping of the run (mean, quantile, counts) applies; controls are taken as they are."""
+    of_observation: bool
+    """Whether the reward depends on the observation alone. Then it is asked once for each distinct observation, and the
+    run's shaping (mean, quantile, counts) applies; controls are taken as they are."""
 
     def __call__(self, transitions: Transitions) -> NDArray[np.float32]:
         """One reward for each transition, ``(n,)`` float32, finite."""

@@ -15,7 +15,7 @@ from plaudit.rewards.base import Transitions
 class TaskReward:
     """What the world itself gives."""
 
-    shaped = False
+    of_observation = False
 
     def __call__(self, transitions: Transitions) -> NDArray[np.float32]:
         return transitions.task_reward.astype(np.float32)
@@ -24,7 +24,7 @@ class TaskReward:
 class PlusReward:
     """+1 for every step."""
 
-    shaped = False
+    of_observation = False
     value = 1.0
 
     def __call__(self, transitions: Transitions) -> NDArray[np.float32]:

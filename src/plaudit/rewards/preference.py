@@ -1,6 +1,7 @@
-"""AI feedback: the reward model that was fitted to the LLM's preferences, looked up by observation.
+"""AI feedback: the reward model that was fitted to the LLM's preferences.
 
-Each distinct observation is scored once, then remembered: training pays for a table look-up, not for a network.
+Many observations read alike, so each description is scored once, then remembered: training pays for a look-up, not for
+a network.
 """
 
 from __future__ import annotations
@@ -11,31 +12,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plaudit.rewards.base import Transitions, observation_keys, rows
+from plaudit.rewards.base import Transitions, rows
 from plaudit.rewards.reward_net import RewardModel
-
-MEMO = 1_000_000
-"""Observations that are remembered; when there are more, the table starts anew."""
 
 
 class PreferenceReward:
-    """A fitted reward model as a reward function."""
+    """A fitted reward model as a reward function; ``known`` are descriptions whose reward is known already."""
 
-    shaped = True
+    of_observation = True
 
-    def __init__(self, model: RewardModel, describe: Callable[[Any], str]) -> None:
+    def __init__(self, model: RewardModel, describe: Callable[[Any], str], known: dict[str, float] | None = None) -> None:
         self.model, self.describe = model, describe
-        self._memo: dict[bytes, float] = {}
+        self._known = dict(known or {})
 
     def __call__(self, transitions: Transitions) -> NDArray[np.float32]:
-        keys = observation_keys(transitions.observations)
-        memo = self._memo
-        missing = {key: i for i, key in enumerate(keys) if key not in memo}
-        if missing:
-            if len(memo) > MEMO:
-                memo.clear()
-                missing = {key: i for i, key in enumerate(keys)}
-            observations = rows(transitions.observations, list(missing.values()))
-            items = [self.describe(o) for o in observations] if self.model.kind == "text" else observations
-            memo.update(zip(missing, self.model(items).tolist(), strict=True))
-        return np.array([memo[key] for key in keys], np.float32)
+        observations = rows(transitions.observations, list(range(len(transitions.task_reward))))
+        if self.model.kind != "text":
+            return self.model(observations)
+        texts = [self.describe(o) for o in observations]
+        new = [t for t in dict.fromkeys(texts) if t not in self._known]
+        if new:
+            self._known.update(zip(new, self.model(new).tolist(), strict=True))
+        return np.array([self._known[t] for t in texts], np.float32)

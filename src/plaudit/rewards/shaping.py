@@ -55,17 +55,20 @@ class EpisodicCounts:
     """How often each event has occurred in the running episode of each copy."""
 
     def __init__(self, num_envs: int) -> None:
-        self._events: dict[str, int] = {}
+        self._ids: dict[str, int] = {}
         self._counts = np.zeros((num_envs, 16), np.int32)
+        self._rows = np.arange(num_envs)
 
-    def add(self, events: list[str]) -> NDArray[np.int32]:
-        """Count one event for each copy; returns how often it has occurred now, ``(num_envs,)``."""
-        ids = [self._events.setdefault(event, len(self._events)) for event in events]
-        while len(self._events) > self._counts.shape[1]:
+    def id(self, event: str) -> int:
+        """The event's column."""
+        return self._ids.setdefault(event, len(self._ids))
+
+    def add(self, ids: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Count one event for each copy, by :meth:`id`; returns how often it has occurred now, ``(num_envs,)``."""
+        while len(self._ids) > self._counts.shape[1]:
             self._counts = np.concatenate([self._counts, np.zeros_like(self._counts)], axis=1)
-        where = np.arange(len(ids)), ids
-        self._counts[where] += 1
-        return self._counts[where]
+        self._counts[self._rows, ids] += 1
+        return self._counts[self._rows, ids]
 
     def reset(self, ended: NDArray[np.bool_]) -> None:
         """Start anew in the copies whose episode ended."""
@@ -73,9 +76,9 @@ class EpisodicCounts:
 
     def get_state(self) -> dict[str, Any]:
         """For a checkpoint."""
-        return {"events": list(self._events), "counts": self._counts}
+        return {"events": list(self._ids), "counts": self._counts}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """What :meth:`get_state` gave."""
-        self._events = {event: i for i, event in enumerate(state["events"])}
+        self._ids = {event: i for i, event in enumerate(state["events"])}
         self._counts = np.array(state["counts"])

@@ -10,8 +10,11 @@ from gymnasium.vector import VectorEnv, VectorWrapper
 from numpy.typing import NDArray
 
 from plaudit.errors import PlauditError
-from plaudit.rewards.base import RewardFn, Transitions, observation_keys, rows
+from plaudit.rewards.base import RewardFn, Transitions, observation_keys, rows, stack
 from plaudit.rewards.shaping import EpisodicCounts, Shaping
+
+MEMO = 1_000_000
+"""Distinct observations that are remembered; when there are more, the table starts anew."""
 
 
 class RewardWrapper(VectorWrapper):
@@ -22,57 +25,73 @@ class RewardWrapper(VectorWrapper):
 
     def __init__(self, env: VectorEnv, reward_fn: RewardFn, shaping: Shaping, event: Callable[[Any], str]) -> None:
         super().__init__(env)
-        self.reward_fn, self.event = reward_fn, event
-        self.shaping = shaping if reward_fn.shaped else None
+        self.reward_fn, self.shaping, self.event = reward_fn, shaping, event
         self._counts = EpisodicCounts(env.num_envs)
-        self._events: dict[bytes, str] = {}
         self._potential = np.zeros(env.num_envs)
+        # Rows of the two arrays by observation: its shaped value, and the column of its event in the counts.
+        self._memo: dict[bytes, int] = {}
+        self._values, self._events = np.zeros(1024), np.zeros(1024, np.int64)
 
     def reset(self, **arguments: Any) -> tuple[Any, dict[str, Any]]:
         observations, info = self.env.reset(**arguments)
         self._counts.reset(np.ones(self.num_envs, bool))
-        if self.shaping is not None and self.shaping.potential:
-            self._potential = self._values(observations, np.zeros(self.num_envs))
+        if self._uses_potential:
+            self._potential = self._values[self._look_up(observations)]
         return observations, info
 
     def step(self, actions: Any) -> tuple[Any, NDArray, NDArray, NDArray, dict[str, Any]]:
         observations, task_reward, terminated, truncated, info = self.env.step(actions)
         ended = terminated | truncated
-        led_to = info.get("final_obs", observations) if ended.any() else observations
-        task_reward = np.asarray(task_reward, np.float64)
-        reward = self._reward(led_to, task_reward, terminated)
-        if not np.isfinite(reward).all():
-            raise PlauditError(f"{type(self.reward_fn).__name__} gave a reward that is not finite. Fit it anew.")
+        led_to = info["final_obs"] if ended.any() else observations
+        transitions = Transitions(led_to, np.asarray(task_reward, np.float64))
+        reward = self._shaped(transitions, terminated) if self.reward_fn.of_observation else self._ask(transitions)
         self._counts.reset(ended)
-        if self.shaping is not None and self.shaping.potential and ended.any():
-            self._potential = np.where(ended, self._values(observations, task_reward), self._potential)
-        return observations, reward, terminated, truncated, info | {"task_reward": task_reward}
+        if self._uses_potential and ended.any():
+            self._potential = np.where(ended, self._values[self._look_up(observations)], self._potential)
+        return observations, reward, terminated, truncated, info | {"task_reward": transitions.task_reward}
 
-    def _values(self, observations: Any, task_reward: NDArray) -> NDArray[np.float64]:
-        assert self.shaping is not None
-        return self.shaping.value(self.reward_fn(Transitions(observations, task_reward)))
+    @property
+    def _uses_potential(self) -> bool:
+        return self.shaping.potential and self.reward_fn.of_observation
 
-    def _reward(self, led_to: Any, task_reward: NDArray, terminated: NDArray[np.bool_]) -> NDArray[np.float64]:
-        shaping = self.shaping
-        if shaping is None:
-            return self.reward_fn(Transitions(led_to, task_reward)).astype(np.float64)
-        value = self._values(led_to, task_reward)
+    def _shaped(self, transitions: Transitions, terminated: NDArray[np.bool_]) -> NDArray[np.float64]:
+        shaping, found = self.shaping, self._look_up(transitions.observations)
+        value = self._values[found]
         if shaping.potential:
             value = np.where(terminated, 0.0, value)
             value, self._potential = shaping.gamma * value - self._potential, value
         elif shaping.count_power:
-            value = value / self._counts.add(self._named_events(led_to)) ** shaping.count_power
-        return shaping.task_weight * task_reward + shaping.llm_weight * value
+            value = value / self._counts.add(self._events[found]) ** shaping.count_power
+        return shaping.task_weight * transitions.task_reward + shaping.llm_weight * value
 
-    def _named_events(self, observations: Any) -> list[str]:
+    def _look_up(self, observations: Any) -> NDArray[np.int64]:
+        """Rows of these observations in the memo, ``(n,)``; new ones are put to the reward function first."""
         keys = observation_keys(observations)
-        missing = {key: i for i, key in enumerate(keys) if key not in self._events}
-        if len(self._events) > 1_000_000:
-            self._events.clear()
-            missing = {key: i for i, key in enumerate(keys)}
-        for key, observation in zip(missing, rows(observations, list(missing.values())), strict=True):
-            self._events[key] = self.event(observation)
-        return [self._events[key] for key in keys]
+        found = [self._memo.get(key, -1) for key in keys]
+        if -1 in found:
+            if len(self._memo) > MEMO:
+                self._memo.clear()
+            self._remember({key: i for i, key in enumerate(keys) if key not in self._memo}, observations)
+            found = [self._memo[key] for key in keys]
+        return np.array(found)
+
+    def _remember(self, new: dict[bytes, int], observations: Any) -> None:
+        singles = rows(observations, list(new.values()))
+        start, end = len(self._memo), len(self._memo) + len(singles)
+        while end > len(self._values):
+            self._values = np.concatenate([self._values, np.zeros_like(self._values)])
+            self._events = np.concatenate([self._events, np.zeros_like(self._events)])
+        # The world's own reward is withheld here: a route's reward may depend on the observation alone.
+        rewards = self._ask(Transitions(stack(singles), np.zeros(len(singles))))
+        self._values[start:end] = self.shaping.value(rewards)
+        self._events[start:end] = [self._counts.id(self.event(one)) for one in singles]
+        self._memo.update(zip(new, range(start, end), strict=True))
+
+    def _ask(self, transitions: Transitions) -> NDArray[np.float64]:
+        rewards = np.asarray(self.reward_fn(transitions), np.float64)
+        if not np.isfinite(rewards).all():
+            raise PlauditError(f"{type(self.reward_fn).__name__} gave a reward that is not finite. Fit it anew.")
+        return rewards
 
     def get_state(self) -> dict[str, Any]:
         """For a checkpoint: counts, potentials, and the world's own state where it has one."""
@@ -81,6 +100,7 @@ class RewardWrapper(VectorWrapper):
 
     def set_state(self, state: dict[str, Any]) -> None:
         """What :meth:`get_state` gave."""
+        self._memo.clear()  # its rows point at the counts' columns, which change here
         self._counts.set_state(state["counts"])
         self._potential = np.array(state["potential"])
         if "world" in state:

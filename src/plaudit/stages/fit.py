@@ -61,7 +61,8 @@ def load_reward(run: Run, world: World) -> tuple[PreferenceReward, Shaping]:
     options = asdict(run.config.shaping) | {"gamma": run.config.train.gamma}
     normalize, quantile = options.pop("normalize"), options.pop("quantile")
     shaping = Shaping.from_rewards(tree["judged"].numpy(), normalize, quantile, **options)
-    return PreferenceReward(model, world.describe), shaping
+    known = {row["text"]: row["reward"] for row in read_table(run.folder / "fit" / "rewards.parquet")}
+    return PreferenceReward(model, world.describe, known), shaping
 
 
 def _world(config: RunConfig) -> World:
