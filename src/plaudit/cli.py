@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from plaudit.config import RunConfig
 
 VERBS = {
-    "run": "From the world to the report: collect, annotate, fit, train, evaluate, report; goes on where it stopped.",
+    "run": "Every stage from the world to the report; goes on where it stopped.",
     "calibrate": "Try the judging protocols on pairs whose answer is known, and recommend one.",
     "collect": "Gather distinct observations with a policy.",
     "annotate": "Ask the LLM which observations show more progress.",
@@ -101,10 +101,12 @@ def run(words: list[str]) -> int:
     from plaudit.config import validate
     from plaudit.console import console
     from plaudit.stages import run_stages
+    from plaudit.stages.parts import check_llm
     from plaudit.store import Run
 
     out, name, config = parse_config("run", words)
     validate(config)
+    check_llm(config.llm)
     folder = Path(out or f"runs/{name}")
     current = Run.create(folder, config)
     run_stages(current)
@@ -133,8 +135,11 @@ def parse_config(verb: str, words: list[str]) -> tuple[str, str, RunConfig]:
     if model:
         base = dataclasses.replace(base, llm=dataclasses.replace(base.llm, model=model))
 
-    usage_ = f"plaudit {verb} [WORLD] [--recipe NAME|FILE.toml] [--llm embedded|FILE.gguf] [--out FOLDER] [settings]"
-    config = tyro.cli(RunConfig, args=words, default=base, prog=f"plaudit {verb}", description=f"{VERBS[verb]}\n\n{usage_}")
+    about = f"""{VERBS[verb]}
+
+plaudit {verb} [WORLD] [--recipe NAME|FILE.toml] [--llm embedded|FILE.gguf]
+{" " * (len(verb) + 8)} [--out PATH] [settings, as below]"""
+    config = tyro.cli(RunConfig, args=words, default=base, prog=f"plaudit {verb}", description=about)
     return out, Path(recipe).stem if recipe else base.world.name, config
 
 
@@ -206,7 +211,7 @@ def show_list(words: list[str]) -> int:
     for kind in [kinds[w] for w in words] or kinds.values():
         print(f"{kind}:")
         if kind == "prompts":
-            rows = {name: "" for name in prompts.names()}
+            rows = dict.fromkeys(prompts.names(), "")
         elif kind == "recipes":
             rows = {name: first_comment(path) for name, path in recipes().items()}
         else:

@@ -87,11 +87,11 @@ class FitConfig:
     """Networks in the ensemble; their spread is the reward's uncertainty."""
     held_out: float = 0.2
     """Share of the judged observations that no training pair contains."""
-    steps: int = 600
+    steps: int = 300
     """Gradient steps of each network."""
     batch: int = 256
     """Pairs in one step."""
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-2
     """Adam's step size."""
     weight_decay: float = 1e-3
     """AdamW's decay of the weights."""
@@ -175,7 +175,7 @@ class RunConfig:
 
 def to_dict(config: Any) -> dict[str, Any]:
     """Nested dictionary of plain values, as in TOML and JSON."""
-    return json.loads(json.dumps(dataclasses.asdict(config)))  # type: ignore[no-any-return]
+    return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
 def from_dict(cls: type[T], values: dict[str, Any], where: str = "") -> T:
@@ -209,7 +209,7 @@ def _check(hint: Any, value: Any, path: str) -> Any:
     if hint is float and type(value) is int:
         return float(value)
     if isinstance(hint, type | types.UnionType) and (not isinstance(value, hint) or (hint is int and value is True)):
-        raise ConfigError(f"{path} takes a value of type {hint.__name__}, got {value!r}.")
+        raise ConfigError(f"{path} takes a value of type {getattr(hint, '__name__', hint)}, got {value!r}.")
     return value
 
 
@@ -223,7 +223,9 @@ def load_recipe(name: str) -> RunConfig:
     """The recipe of this name, or the TOML file at this path."""
     path = Path(name) if name.endswith(".toml") else recipes().get(name)
     if path is None:
-        raise ConfigError(f"there is no recipe {name!r}.{did_you_mean(name, recipes())} Or give the path of a .toml file.")
+        raise ConfigError(
+            f"there is no recipe {name!r}.{did_you_mean(name, recipes())} Or give the path of a .toml file."
+        )
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from plaudit.envs.base import World, step_value
+from plaudit.envs.base import World
 from plaudit.policies.base import Policy
+from plaudit.vector import step_observations, step_value
 
 
 @dataclass
@@ -37,7 +38,7 @@ def distinct_descriptions(
     for _ in range(max(1, steps // envs.num_envs)):
         observations, _, terminated, truncated, infos = envs.step(policy.act(observations))
         ended = terminated | truncated
-        led_to = infos["final_obs"] if ended.any() else observations
+        led_to = step_observations(observations, infos, ended)
         progress = step_value(infos, "progress", ended)
         for i in range(envs.num_envs):
             one = _single(led_to, i)
@@ -113,8 +114,10 @@ def record_episode(world: World, policy: Policy, seed: int, max_steps: int = 100
     steps = [Step(0, "", world.describe(observation), observation, 0.0, False, world.render())]
     over = False
     while not over and len(steps) <= max_steps:
-        batch = {k: np.asarray(v)[None] for k, v in observation.items()} if isinstance(observation, dict) else (
-            np.asarray(observation)[None]
+        batch = (
+            {k: np.asarray(v)[None] for k, v in observation.items()}
+            if isinstance(observation, dict)
+            else (np.asarray(observation)[None])
         )
         action = policy.act(batch)[0]
         observation, reward, terminated, truncated, info = world.step(action)

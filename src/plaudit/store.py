@@ -180,11 +180,11 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
         except BaseException:
             with contextlib.suppress(OSError):
-                os.unlink(temporary)
+                Path(temporary).unlink()
             raise
 
 
@@ -218,7 +218,7 @@ def read_table(path: Path) -> list[dict[str, Any]]:
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(path).to_pylist()  # type: ignore[no-any-return]
+        return pq.read_table(path).to_pylist()
     except (OSError, pa.ArrowException) as error:
         raise StoreError(f"{path} cannot be read: {error}. Delete it and run the same command again.") from None
 
@@ -265,7 +265,6 @@ def load_tree(path: Path) -> dict[str, Any]:
 
     try:
         with safe_open(str(path), framework="pt") as file:
-            return join(json.loads(file.metadata()["tree"]), file)  # type: ignore[no-any-return]
+            return join(json.loads(file.metadata()["tree"]), file)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path} cannot be read: {error}. Delete it and run the same command again.") from None
-

@@ -103,8 +103,9 @@ def failure_rate(records: Iterable[Judgement | Comparison]) -> float:
 
 def seat_statistics(comparisons: Sequence[Comparison]) -> SeatStatistics:
     """Flip rate and first-position rate of the comparisons that were answered in both orders."""
-    both = [(c.forward, c.backward, c.flipped) for c in comparisons if c.flipped is not None]
+    both = [(c.forward, c.backward) for c in comparisons if c.forward is not None and c.backward is not None]
     if not both:
         return SeatStatistics(0, None, None)
-    first = sum((f > 0.5) + (b < 0.5) for f, b, _ in both)  # type: ignore[operator]
-    return SeatStatistics(len(both), sum(bool(x) for *_, x in both) / len(both), first / (2 * len(both)))
+    flips = sum((there > 0.5) != (back > 0.5) for there, back in both)
+    first = sum(int(there > 0.5) + int(back < 0.5) for there, back in both)
+    return SeatStatistics(len(both), flips / len(both), first / (2 * len(both)))

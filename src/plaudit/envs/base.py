@@ -10,9 +10,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import gymnasium as gym
-import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
-from numpy.typing import NDArray
 
 Observation = Any
 """One observation: what the environment's ``observation_space`` holds, without a batch dimension."""
@@ -56,12 +54,3 @@ class World(gym.Env[Any, Any]):
         final infos in ``infos["final_info"]`` (Gymnasium's ``AutoresetMode.SAME_STEP``).
         """
         return SyncVectorEnv([lambda: cls(**options)] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
-
-
-def step_value(infos: dict[str, Any], name: str, ended: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """``infos[name]`` of the step just made, ``(num_envs,)``: a copy that was reset in it keeps its final value."""
-    value = np.zeros(len(ended))
-    for source, rows in ((infos, ~ended), (infos.get("final_info", {}), ended)):
-        if name in source and rows.any():
-            value[rows] = np.asarray(source[name], np.float64)[rows]
-    return value

@@ -13,7 +13,6 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, ClassVar
 
-import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from gymnasium.utils import seeding
@@ -40,7 +39,7 @@ def observation_space() -> spaces.Dict:
     """One observation of either form."""
     return spaces.Dict(
         {
-            "image": spaces.Box(0, np.broadcast_to(np.uint8([10, 5, 2]), (VIEW, VIEW, 3)), dtype=np.uint8),
+            "image": spaces.Box(0, np.broadcast_to(np.array([10, 5, 2], np.uint8), (VIEW, VIEW, 3)), dtype=np.uint8),
             "direction": spaces.Discrete(4),
             "event": spaces.Discrete(len(words.EVENTS)),
         }
@@ -53,10 +52,10 @@ class DoorKey(World):
     goal = words.GOAL
     rules = words.RULES
     sizes: ClassVar[tuple[int, ...]] = (5, 6, 8, 16)
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 8}
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 8}
 
     def __init__(self, size: int = 8, render_mode: str | None = "rgb_array", tile_size: int = 16) -> None:
-        from minigrid.envs import DoorKeyEnv
+        from minigrid.envs.doorkey import DoorKeyEnv
 
         _check_size(size)
         self.grid = DoorKeyEnv(size=size, render_mode=render_mode, tile_size=tile_size)
@@ -66,18 +65,20 @@ class DoorKey(World):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict]:
         super().reset(seed=seed)
+        obs: dict[str, Any]
         obs, info = self.grid.reset(seed=seed, options=options)
         return self._observe(obs, words.BEGIN), info | self._status(success=False)
 
     def step(self, action: int) -> tuple[Observation, float, bool, bool, dict]:
         before = self._state()
+        obs: dict[str, Any]
         obs, reward, terminated, truncated, info = self.grid.step(int(action))
         event = int(events(*(np.array([x]) for x in (action, *before, *self._state()[:5])))[0])
         success = bool(terminated)
         info |= self._status(success) | {"task_reward": float(reward)}
         return self._observe(obs, event), float(reward), terminated, truncated, info
 
-    def render(self) -> NDArray[np.uint8]:
+    def render(self) -> Any:
         """The whole grid from above: ``(height, width, 3)`` uint8."""
         return np.asarray(self.grid.get_frame(highlight=True, tile_size=self.grid.tile_size))
 
@@ -187,7 +188,7 @@ def _visibility() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 class DoorKeyVector(VectorEnv):
     """``num_envs`` DoorKeys in numpy, about a hundred times the steps/s of one minigrid environment."""
 
-    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.SAME_STEP}
+    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
 
     def __init__(self, num_envs: int, size: int = 8) -> None:
         _check_size(size)
@@ -205,7 +206,7 @@ class DoorKeyVector(VectorEnv):
         self._view_x, self._view_y = self._view_offsets()
 
     @staticmethod
-    def _view_offsets() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _view_offsets() -> tuple[NDArray, NDArray]:
         """Offset from the agent of each cell of its view, ``(4 directions, column, row)``; row 0 is farthest away."""
         side, ahead = np.meshgrid(np.arange(VIEW) - VIEW // 2, VIEW - 1 - np.arange(VIEW), indexing="ij")
         dx, dy = STEP_X[:, None, None], STEP_Y[:, None, None]
@@ -228,7 +229,7 @@ class DoorKeyVector(VectorEnv):
         terminated = event == words.REACHED_GOAL
         truncated = self.steps >= self.max_steps
         reward = np.where(terminated, 1 - 0.9 * self.steps / self.max_steps, 0.0)
-        info = self._status(terminated) | {"task_reward": reward}
+        info: dict[str, Any] = self._status(terminated) | {"task_reward": reward}
         obs = self._observe(event)
         ended = np.flatnonzero(terminated | truncated)
         if len(ended):
@@ -335,5 +336,3 @@ class DoorKeyVector(VectorEnv):
         self.door_x[i], self.door_y[i] = split, door
         self.carrying[i] = self.steps[i] = 0
 
-
-gym.register("plaudit/DoorKey-v0", entry_point=DoorKey)

@@ -122,7 +122,12 @@ def show(rows: Sequence[Calibration]) -> None:
     for r in rows:
         cells = (f"{r.accuracy:.0%} ±{r.interval:.0%}", _percent(r.flip_rate), _percent(r.first_rate))
         table.add_row(
-            r.protocol, "yes" if r.chat else "no", *cells, f"{r.failures:.0%}", f"{r.pairs_per_second:.1f}", f"{r.tokens:,}"
+            r.protocol,
+            "yes" if r.chat else "no",
+            *cells,
+            f"{r.failures:.0%}",
+            f"{r.pairs_per_second:.1f}",
+            f"{r.tokens:,}",
         )
     console.print(table)
     best = recommend(rows)

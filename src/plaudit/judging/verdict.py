@@ -31,9 +31,7 @@ class Verdict:
     """New tokens of one answer; more for a model that reasons first."""
 
     def compare(self, llm: LLM, goal: str, pairs: Sequence[Pair], progress: Progress | None = None) -> list[Comparison]:
-        texts = [
-            self.prompt.fill(goal=goal, first=x, second=y) for a, b in pairs for x, y in ((a, b), (b, a))
-        ]
+        texts = [self.prompt.fill(goal=goal, first=x, second=y) for a, b in pairs for x, y in ((a, b), (b, a))]
         replies = llm.generate([self._request(t) for t in texts], progress)
         unread = [i for i, r in enumerate(replies) if r.status == "ok" and parse(r.text) is None]
         again = llm.generate([self._request(texts[i] + REMINDER) for i in unread], None) if unread else []

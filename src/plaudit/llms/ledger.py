@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from plaudit.errors import StoreError
 from plaudit.llms.base import LLM, Progress, Reply, Request
@@ -162,5 +163,6 @@ class LedgerLLM:
 
 
 def _read_reply(text: str) -> Reply:
-    fields = json.loads(text)
-    return Reply(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+    fields: dict[str, Any] = json.loads(text)
+    lists = {k: tuple(v) for k, v in fields.items() if isinstance(v, list)}
+    return Reply(**(fields | lists))

@@ -29,25 +29,3 @@ class RewardFn(Protocol):
     def __call__(self, transitions: Transitions) -> NDArray[np.float32]:
         """One reward for each transition, ``(n,)`` float32, finite."""
         ...
-
-
-def observation_keys(observations: Any) -> list[bytes]:
-    """One key for each observation of a batch, equal exactly when the observations are equal."""
-    parts = observations.values() if isinstance(observations, dict) else [observations]
-    rows = [np.ascontiguousarray(p).reshape(len(p), -1).view(np.uint8) for p in parts]
-    joined = np.ascontiguousarray(np.concatenate(rows, axis=1))
-    return joined.view(f"V{joined.shape[1]}").ravel().tolist()  # type: ignore[no-any-return]
-
-
-def rows(observations: Any, indices: list[int]) -> list[Any]:
-    """Single observations out of a batch."""
-    if isinstance(observations, dict):
-        return [{k: v[i] for k, v in observations.items()} for i in indices]
-    return [observations[i] for i in indices]
-
-
-def stack(observations: list[Any]) -> Any:
-    """Single observations as a batch."""
-    if isinstance(observations[0], dict):
-        return {k: np.stack([np.asarray(o[k]) for o in observations]) for k in observations[0]}
-    return np.stack([np.asarray(o) for o in observations])

@@ -99,7 +99,9 @@ class FitOptions:
     """AdamW's decay."""
 
 
-def fit(model: RewardModel, items: Sequence[Any], train: Pairs, held: Pairs, options: FitOptions, seed: int) -> FitReport:
+def fit(
+    model: RewardModel, items: Sequence[Any], train: Pairs, held: Pairs, options: FitOptions, seed: int
+) -> FitReport:
     """Fit every network of the model to the training pairs; measure on the held-out ones."""
     packed = model.pack(items)
     for member, net in enumerate(model.nets):

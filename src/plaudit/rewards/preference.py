@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plaudit.rewards.base import Transitions, rows
+from plaudit.rewards.base import Transitions
 from plaudit.rewards.reward_net import RewardModel
+from plaudit.vector import rows
 
 
 class PreferenceReward:
@@ -21,7 +22,9 @@ class PreferenceReward:
 
     of_observation = True
 
-    def __init__(self, model: RewardModel, describe: Callable[[Any], str], known: dict[str, float] | None = None) -> None:
+    def __init__(
+        self, model: RewardModel, describe: Callable[[Any], str], known: dict[str, float] | None = None
+    ) -> None:
         self.model, self.describe = model, describe
         self._known = dict(known or {})
 

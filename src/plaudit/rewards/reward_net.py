@@ -5,6 +5,7 @@ Text is read as a bag of words and word pairs, hashed into a fixed table: no voc
 
 from __future__ import annotations
 
+import itertools
 import re
 import zlib
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from plaudit.encoder import Encoder
-from plaudit.rewards.base import stack
+from plaudit.vector import stack
 
 BUCKETS = 4096
 """Rows of the hashed table of words and word pairs."""
@@ -26,7 +27,7 @@ BUCKETS = 4096
 def hashed_words(text: str) -> list[int]:
     """Rows of the words and neighbouring word pairs of a text, each once."""
     words = re.findall(r"\w+|[^\w\s]", text.lower())
-    grams = words + [f"{a} {b}" for a, b in zip(words, words[1:], strict=False)]
+    grams = words + [f"{a} {b}" for a, b in itertools.pairwise(words)]
     return sorted({zlib.crc32(g.encode()) % BUCKETS for g in grams}) or [0]
 
 
@@ -39,7 +40,7 @@ class TextNet(nn.Module):
         self.head = nn.Sequential(nn.ReLU(), nn.Linear(width, 1))
 
     def forward(self, packed: dict[str, Tensor]) -> Tensor:
-        return self.head(self.embed(packed["words"], packed["offsets"])).squeeze(-1)  # type: ignore[no-any-return]
+        return self.head(self.embed(packed["words"], packed["offsets"])).squeeze(-1)
 
 
 class ObservationNet(nn.Module):
@@ -51,7 +52,7 @@ class ObservationNet(nn.Module):
         self.head = nn.Linear(width, 1)
 
     def forward(self, packed: dict[str, Tensor]) -> Tensor:
-        return self.head(self.encoder(packed)).squeeze(-1)  # type: ignore[no-any-return]
+        return self.head(self.encoder(packed)).squeeze(-1)
 
 
 class RewardModel:
@@ -81,7 +82,7 @@ class RewardModel:
 
     def __call__(self, items: Sequence[Any]) -> NDArray[np.float32]:
         """Mean over the networks, ``(n,)``."""
-        return self.members(items).mean(axis=0)  # type: ignore[no-any-return]
+        return self.members(items).mean(axis=0)
 
     def state(self) -> dict[str, Any]:
         """Weights, for :func:`plaudit.store.save_tree`."""

@@ -10,8 +10,9 @@ from gymnasium.vector import VectorEnv, VectorWrapper
 from numpy.typing import NDArray
 
 from plaudit.errors import PlauditError
-from plaudit.rewards.base import RewardFn, Transitions, observation_keys, rows, stack
+from plaudit.rewards.base import RewardFn, Transitions
 from plaudit.rewards.shaping import EpisodicCounts, Shaping
+from plaudit.vector import observation_keys, rows, stack, step_observations
 
 MEMO = 1_000_000
 """Distinct observations that are remembered; when there are more, the table starts anew."""
@@ -39,11 +40,10 @@ class RewardWrapper(VectorWrapper):
             self._potential = self._values[self._look_up(observations)]
         return observations, info
 
-    def step(self, actions: Any) -> tuple[Any, NDArray, NDArray, NDArray, dict[str, Any]]:
+    def step(self, actions: Any) -> Any:
         observations, task_reward, terminated, truncated, info = self.env.step(actions)
         ended = terminated | truncated
-        led_to = info["final_obs"] if ended.any() else observations
-        transitions = Transitions(led_to, np.asarray(task_reward, np.float64))
+        transitions = Transitions(step_observations(observations, info, ended), np.asarray(task_reward, np.float64))
         reward = self._shaped(transitions, terminated) if self.reward_fn.of_observation else self._ask(transitions)
         self._counts.reset(ended)
         if self._uses_potential and ended.any():
@@ -104,4 +104,4 @@ class RewardWrapper(VectorWrapper):
         self._counts.set_state(state["counts"])
         self._potential = np.array(state["potential"])
         if "world" in state:
-            self.env.set_state(state["world"])
+            self.env.set_state(state["world"])  # type: ignore[attr-defined]

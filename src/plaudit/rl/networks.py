@@ -20,10 +20,11 @@ class ActorCritic(nn.Module):
         if not isinstance(action_space, spaces.Discrete):
             raise ConfigError(f"ppo needs a Discrete action space, got {action_space}.")
         self.encoder = Encoder(obs_space, width)
-        self.trunk = nn.Sequential(nn.Linear(width, width), nn.ReLU())
+        first = nn.Linear(width, width)
+        self.trunk = nn.Sequential(first, nn.ReLU())
         self.policy, self.value = nn.Linear(width, int(action_space.n)), nn.Linear(width, 1)
         # Near-uniform first policy, value near 0 (Andrychowicz et al. 2021, arXiv 2006.05990, section 3.2).
-        for layer, gain in ((self.trunk[0], 2**0.5), (self.policy, 0.01), (self.value, 1.0)):
+        for layer, gain in ((first, 2**0.5), (self.policy, 0.01), (self.value, 1.0)):
             nn.init.orthogonal_(layer.weight, gain)
             nn.init.zeros_(layer.bias)
 

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from plaudit.envs.base import step_value
 from plaudit.rl.networks import ActorCritic
+from plaudit.vector import step_observations, step_value
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class PPO:
         rollout, ended = self._collect()
         entropy = self._learn(rollout)
         means = {k: float(np.mean([e[k] for e in ended])) if ended else None for k in _EPISODE}
-        return Progress(self.steps, len(ended), **means, entropy=entropy, seconds=time.perf_counter() - start)  # type: ignore[arg-type]
+        return Progress(self.steps, len(ended), **means, entropy=entropy, seconds=time.perf_counter() - start)
 
     def get_state(self) -> dict[str, Any]:
         """All that :meth:`set_state` needs to go on exactly from here, as a tree for ``store.save_tree``."""
@@ -144,31 +144,34 @@ class PPO:
         if "envs" in state:
             self.obs = _numpy(state["observations"])
             self._episode = _numpy(state["episode"])
-            self.envs.set_state(_numpy(state["envs"]))
+            self.envs.set_state(_numpy(state["envs"]))  # type: ignore[attr-defined]
 
     @torch.no_grad()
     def _collect(self) -> tuple[_Rollout, list[dict[str, float]]]:
-        config, columns, ended = self.config, [], []
+        config, ended = self.config, list[dict[str, float]]()
+        seen, columns = list[dict[str, Tensor]](), list[tuple[Tensor, ...]]()
         for _ in range(config.horizon):
             packed = self.net.encoder.pack(self.obs)
             logits, values = self.net(packed)
             logprobs = torch.log_softmax(logits, dim=-1)
             actions = torch.multinomial(logprobs.exp(), 1, generator=self.generator).squeeze(1)
             self.obs, rewards, terminated, truncated, infos = self.envs.step(actions.numpy())
-            ended += self._count_episodes(rewards, terminated | truncated, infos)
-            learned = torch.as_tensor(rewards, dtype=torch.float32)
-            learned = learned + config.gamma * self._cut_off_value(truncated & ~terminated, infos)
+            over = terminated | truncated
+            ended += self._count_episodes(rewards, over, infos)
+            cut_off = self._cut_off_value(truncated & ~terminated, infos, over)
+            learned = torch.as_tensor(rewards, dtype=torch.float32) + config.gamma * cut_off
             chosen = logprobs.gather(1, actions[:, None]).squeeze(1)
-            columns.append((packed, actions, chosen, values, learned, torch.from_numpy(terminated | truncated)))
+            seen.append(packed)
+            columns.append((actions, chosen, values, learned, torch.from_numpy(over)))
         self.steps += config.horizon * config.num_envs
-        packed = {k: torch.stack([c[0][k] for c in columns]) for k in columns[0][0]}
-        return _Rollout(packed, *(torch.stack([c[i] for c in columns]) for i in range(1, 6))), ended
+        packed = {name: torch.stack([step[name] for step in seen]) for name in seen[0]}
+        return _Rollout(packed, *(torch.stack(column) for column in zip(*columns, strict=True))), ended
 
-    def _cut_off_value(self, truncated: NDArray[np.bool_], infos: dict[str, Any]) -> Tensor:
+    def _cut_off_value(self, truncated: NDArray[np.bool_], infos: dict[str, Any], ended: NDArray[np.bool_]) -> Tensor:
         """Value of what would have followed where an episode was cut off by the clock; else 0. ``(num_envs,)``."""
         values = torch.zeros(len(truncated))
         if truncated.any():
-            _, final = self.net(self.net.encoder.pack(infos["final_obs"]))
+            _, final = self.net(self.net.encoder.pack(step_observations(self.obs, infos, ended)))
             values[torch.from_numpy(truncated)] = final[torch.from_numpy(truncated)]
         return values
 
@@ -177,8 +180,10 @@ class PPO:
         self._episode["task_return"] += step_value(infos, "task_reward", ended)
         self._episode["reward_return"] += rewards
         self._episode["length"] += 1
-        rows = [{k: float(v[i]) for k, v in self._episode.items()} | {"success": float(success[i])}
-                for i in np.flatnonzero(ended)]
+        rows = [
+            {k: float(v[i]) for k, v in self._episode.items()} | {"success": float(success[i])}
+            for i in np.flatnonzero(ended)
+        ]
         for total in self._episode.values():
             total[ended] = 0
         return rows

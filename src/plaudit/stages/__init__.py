@@ -12,7 +12,7 @@ from plaudit.store import STAGES, Run
 def stage(name: str) -> Callable[[Run], None]:
     """The function of a stage, imported when it is asked for."""
     module = "plaudit.report.build" if name == "report" else f"plaudit.stages.{name}"
-    return getattr(import_module(module), name)  # type: ignore[no-any-return]
+    return getattr(import_module(module), name)
 
 
 def run_stages(run: Run, names: tuple[str, ...] = STAGES) -> None:

@@ -20,7 +20,9 @@ def calibrate(config: RunConfig, pairs: int = 60) -> list[Calibration]:
     seen = distinct_descriptions(world, envs, policy, config.collect.steps, CALIBRATION_SEED + config.seed)
     known = known_pairs([s.text for s in seen], [s.progress / s.count for s in seen], pairs, config.seed)
     if not known:
-        raise ConfigError(f"the world {config.world.name!r} shows no progress to calibrate on; use plaudit run as it is.")
+        raise ConfigError(
+            f"the world {config.world.name!r} shows no progress to calibrate on; use plaudit run as it is."
+        )
     llm = make_llm(config.llm)
     ways = [(name, chat) for name in registry.entries("protocols") for chat in (False, True)]
     rows = []

@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 
 from plaudit.console import progress
-from plaudit.rewards.base import stack
 from plaudit.rollout import distinct_descriptions
 from plaudit.stages.parts import COLLECT_SEED, make_envs, make_policy, make_world
 from plaudit.store import Run, save_tree, write_table
+from plaudit.vector import stack
 
 
 def collect(run: Run) -> None:

@@ -17,11 +17,12 @@ from plaudit.envs.base import World
 from plaudit.policies.base import Policy
 from plaudit.policies.random import RandomPolicy
 from plaudit.policies.trained import TrainedPolicy
-from plaudit.rewards.base import Transitions, stack
+from plaudit.rewards.base import Transitions
 from plaudit.rollout import Step, record_episode, run_episodes
 from plaudit.stages.fit import load_reward
 from plaudit.stages.parts import EVALUATION_SEED, make_envs, make_world
 from plaudit.store import Run, write_table
+from plaudit.vector import stack
 
 
 def evaluate(run: Run) -> None:

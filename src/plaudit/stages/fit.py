@@ -11,11 +11,13 @@ from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
+import torch
 
 from plaudit.config import RunConfig
 from plaudit.console import console
 from plaudit.envs.base import World
-from plaudit.rewards.bradley_terry import FitOptions, fit as fit_model, split, targets
+from plaudit.rewards.bradley_terry import FitOptions, split, targets
+from plaudit.rewards.bradley_terry import fit as fit_model
 from plaudit.rewards.preference import PreferenceReward
 from plaudit.rewards.reward_net import RewardModel
 from plaudit.rewards.shaping import Shaping
@@ -26,6 +28,7 @@ from plaudit.types import Comparison
 def fit(run: Run) -> None:
     """Run the stage."""
     start, config = time.perf_counter(), run.config
+    torch.set_num_threads(1)  # the networks are so small that a second thread only waits for the first
     comparisons = [_comparison(row) for row in read_table(run.require("annotate") / "comparisons.parquet")]
     folder = run.stage("fit")
     texts = list(dict.fromkeys(t for c in comparisons for t in (c.first, c.second)))

@@ -32,13 +32,13 @@ def cores() -> int:
 def make_world(config: WorldConfig) -> World:
     """One copy, that can render."""
     cls = registry.load("worlds", config.name)
-    return cls(**_options(cls, config))  # type: ignore[no-any-return]
+    return cls(**_options(cls, config))
 
 
 def make_envs(config: WorldConfig, num_envs: int) -> VectorEnv:
     """Many copies that step together."""
     cls = registry.load("worlds", config.name)
-    return cls.vector(num_envs, **_options(cls, config))  # type: ignore[no-any-return]
+    return cls.vector(num_envs, **_options(cls, config))
 
 
 def _options(cls: type[World], config: WorldConfig) -> dict[str, Any]:
@@ -53,18 +53,27 @@ def make_policy(config: RunConfig, name: str, world: World, seed: int) -> Policy
 
     folder = Path(name)
     if not folder.is_dir():
-        raise StoreError(f"there is no policy {name!r}. Give 'random' or the folder of a trained agent: runs/NAME/train/ARM-SEED")
+        raise StoreError(
+            f"there is no policy {name!r}. Give 'random' or the folder of a trained agent: runs/NAME/train/ARM-SEED"
+        )
     width = Run.open(folder.parent.parent).config.train.width
     return TrainedPolicy(folder, world.observation_space, world.action_space, width, seed)
+
+
+def check_llm(config: LLMConfig) -> None:
+    """Raise now what loading the model would raise later: a file that is missing, damaged or no GGUF."""
+    from plaudit.llms import weights
+
+    weights.resolve(config.model)
 
 
 def make_llm(config: LLMConfig) -> LLM:
     """The language model, loaded."""
     cls = registry.load("llms", "embedded")
-    return cls(config.model, threads=config.threads or None, context=config.context)  # type: ignore[no-any-return]
+    return cls(config.model, threads=config.threads or None, context=config.context)
 
 
 def make_protocol(config: JudgeConfig) -> Protocol:
     """The judging protocol with its prompt."""
     cls = registry.load("protocols", config.protocol)
-    return cls(prompts.load(config.prompt or config.protocol), chat=config.chat)  # type: ignore[no-any-return]
+    return cls(prompts.load(config.prompt or config.protocol), chat=config.chat)

@@ -62,7 +62,8 @@ def _run_jobs(run: Run, jobs: list[tuple[str, int]], workers: int) -> list[str]:
     """Train in processes; returns the failures in words. The processes end with this one."""
     context = multiprocessing.get_context("spawn")
     results: Any = context.Queue()
-    waiting, running, failures = list(jobs), {}, []
+    waiting, failures = list(jobs), list[str]()
+    running: dict[tuple[str, int], Any] = {}
     with progress(f"train {len(jobs)} agents", len(jobs) * run.config.train.steps) as advance:
         try:
             while waiting or running:

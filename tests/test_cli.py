@@ -1,0 +1,118 @@
+"""The command line: bad input gets one clear line that names the next thing to do, never a traceback."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from plaudit.cli import VERBS, main
+from plaudit.config import RunConfig
+from plaudit.store import Run
+
+
+def fails(capsys, *words, code=2):
+    assert main(list(words)) == code
+    error = capsys.readouterr().err
+    assert error.startswith("plaudit: ") and "Traceback" not in error
+    return error
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("runn", "doorkey"), "Did you mean 'run'"),
+        (("run", "dorkey"), "Did you mean 'doorkey'"),
+        (("run", "doorkey", "--recipe", "dooorkey"), "Did you mean 'doorkey'"),
+        (("run", "--recipe", "absent.toml"), "cannot be read"),
+        (("run", "doorkey", "--recipe"), "--recipe needs a value"),
+        (("run", "doorkey", "--train.arms", "task", "preferense"), "Did you mean 'preference'"),
+        (("run", "doorkey", "--judge.protocol", "pointwse"), "Did you mean 'pointwise'"),
+        (("run", "doorkey", "--train.gamma", "1.5"), "train.gamma must be"),
+        (("run", "doorkey", "--world.size", "7"), "sizes"),
+        (("run", "doorkey", "--llm", "absent.gguf"), "absent.gguf"),
+        (("calibrate", "doorkey", "--pairs", "many"), "--pairs takes a number"),
+        (("list", "--worldz"), "plaudit list takes"),
+        (("fit",), "give the folder"),
+    ],
+)
+def test_bad_words_get_one_clear_line(capsys, tmp_path, monkeypatch, words, says):
+    monkeypatch.chdir(tmp_path)
+    main_code = main(list(words))
+    captured = capsys.readouterr()
+    assert main_code not in (0, 70) and says in captured.err and "Traceback" not in captured.err
+
+
+def test_a_bad_recipe_key_is_named(capsys, tmp_path):
+    (tmp_path / "mine.toml").write_text("[train]\nstepps = 3\n")
+    assert "Did you mean 'steps'" in fails(capsys, "run", "--recipe", str(tmp_path / "mine.toml"))
+    (tmp_path / "mine.toml").write_text("[train\n")
+    assert "not valid TOML" in fails(capsys, "run", "--recipe", str(tmp_path / "mine.toml"))
+
+
+def test_stages_ask_for_what_comes_before(capsys, tmp_path):
+    Run.create(tmp_path / "r", RunConfig())
+    error = fails(capsys, "fit", str(tmp_path / "r"), code=4)
+    assert f"plaudit annotate {tmp_path / 'r'}" in error
+    assert "is no run" in fails(capsys, "train", str(tmp_path), code=4)
+
+
+def test_a_run_with_other_settings_is_refused(capsys, tmp_path):
+    Run.create(tmp_path / "r", RunConfig())
+    words = ("run", "doorkey", "--out", str(tmp_path / "r"), "--train.steps", "5")
+    assert "train.steps: 200000 -> 5" in fails(capsys, *words, code=4)
+
+
+def test_unexpected_errors_are_short_without_debug(capsys, monkeypatch):
+    def broken(words):
+        raise KeyError("oops")
+
+    monkeypatch.setattr("plaudit.cli.show_list", broken)
+    error = fails(capsys, "list", code=70)
+    assert "--debug" in error
+    with pytest.raises(KeyError):
+        main(["list", "--debug"])
+
+
+def test_ctrl_c_says_that_nothing_is_lost(capsys, monkeypatch):
+    def interrupted(words):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("plaudit.cli.show_list", interrupted)
+    assert main(["list"]) == 130
+    assert "goes on from here" in capsys.readouterr().err
+
+
+def test_list_names_every_part(capsys):
+    assert main(["list"]) == 0
+    out = capsys.readouterr().out
+    for name in ("doorkey", "embedded", "pointwise", "preference", "demo"):
+        assert f"  {name}" in out
+    assert all(len(line) <= 140 for line in out.splitlines())
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(verb):
+    environment = os.environ | {"COLUMNS": "80"}
+    command = [sys.executable, "-m", "plaudit.cli", verb, "--help"]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if verb == "list":
+        return
+    assert result.returncode == 0 and verb in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_unwritable_folder_and_full_disk(capsys, tmp_path):
+    """A file size limit of one kilobyte is a disk that is full for whatever is larger."""
+    (tmp_path / "file").write_text("")
+    words = ["run", "doorkey", "--out", str(tmp_path / "file" / "r")]
+    assert "cannot write" in fails(capsys, *words, code=4)
+    limit = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))"
+    code = f"{limit}; from plaudit.cli import main; sys.exit(main())"
+    words = ["collect", "doorkey", "--out", str(tmp_path / "r"), "--collect.steps", "640"]
+    result = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    assert result.returncode == 4 and "cannot write" in result.stderr and "Traceback" not in result.stderr
+    again = subprocess.run([sys.executable, "-m", "plaudit.cli", *words], capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert json.loads((tmp_path / "r" / "collect" / "stage.json").read_text())["summary"]["steps"] == 640

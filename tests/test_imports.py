@@ -1,0 +1,88 @@
+"""The rooms keep apart: who may import whom, and nothing heavy before it is needed."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parent.parent / "src" / "plaudit"
+ROOMS = {"analysis", "envs", "judging", "llms", "policies", "prompts", "report", "rewards", "rl", "stages"}
+CORE = {"config", "console", "encoder", "errors", "registry", "store", "types", "vector"}
+MAY = {
+    "types": set(),
+    "errors": set(),
+    "vector": set(),
+    "encoder": {"errors"},
+    "registry": {"errors"},
+    "config": {"errors", "registry"},
+    "console": set(),
+    "store": {"config", "errors"},
+    "envs": {"errors", "types", "vector"},
+    "llms": {"errors", "types"},
+    "prompts": {"errors"},
+    "policies": {"errors", "envs", "llms", "encoder", "store", "types", "rl", "vector"},
+    "rollout": {"envs", "policies", "vector", "types"},
+    "judging": {"errors", "llms", "prompts", "registry", "types", "console"},
+    "rewards": {"encoder", "errors", "types", "vector"},
+    "rl": {"encoder", "errors", "vector"},
+    "analysis": {"store", "types", "errors"},
+    "report": {"analysis", "config", "store", "types", "errors", "console", "registry"},
+}
+"""What each room may import of ours; ``stages`` and ``cli`` may import everything."""
+
+
+def room(module: str) -> str:
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "plaudit":
+            names = [f"plaudit.{a.name}" for a in node.names] if node.module == "plaudit" else [node.module]
+            found |= {room(n) for n in names}
+        if isinstance(node, ast.Import):
+            found |= {room(a.name) for a in node.names if a.name.startswith("plaudit")}
+    return {name for name in found if not name.startswith("__")}
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCE)))
+def test_rooms_import_only_what_they_may(path):
+    own = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+    if own in ("stages", "cli", "__init__", "api"):
+        return
+    assert own in MAY, f"say in this test what {own} may import"
+    beyond = imports(path) - MAY[own] - {own}
+    assert not beyond, f"{own} must not import {beyond}"
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys, plaudit.cli as c; c.main(['--help']); print(*sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    heavy = {
+        "torch",
+        "numpy",
+        "gymnasium",
+        "minigrid",
+        "transformers",
+        "cyllama",
+        "matplotlib",
+        "pyarrow",
+        "tyro",
+        "rich",
+    }
+    assert not heavy & set(out.split())
+
+
+def test_no_file_or_function_outgrows_the_house():
+    for path in SOURCE.rglob("*.py"):
+        text = path.read_text()
+        assert text.count("\n") <= 500, path
+        assert ast.get_docstring(ast.parse(text)) or not text.strip(), (
+            f"{path} needs a first line that says what it does"
+        )
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno - node.lineno < 60, f"{path}: {node.name}"

@@ -1,0 +1,125 @@
+"""The ledger pays for nothing twice, keeps failures apart, and survives kill -9."""
+
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pytest
+
+from plaudit.errors import StoreError
+from plaudit.llms.base import Reply, Request
+from plaudit.llms.ledger import BATCH, Ledger, LedgerLLM
+
+
+class Counting:
+    """Answers with the prompt's length; counts how often it is asked; fails on prompts that say so."""
+
+    name = "counting"
+
+    def __init__(self):
+        self.asked = []
+
+    def choose(self, requests, progress=None):
+        self.asked += [r.prompt for r in requests]
+        return [
+            Reply("error", error="broken")
+            if "fail" in r.prompt
+            else Reply("ok", logprobs=(-1.0, -float(len(r.prompt))))
+            for r in requests
+        ]
+
+    generate = choose
+
+    def close(self):
+        pass
+
+
+def question(text):
+    return Request(text, answers=(" Yes", " No"))
+
+
+def test_identical_questions_are_asked_once_ever(tmp_path):
+    questions = [question(f"item {i % 7}") for i in range(200)]
+    for attempt in range(2):
+        model, ledger = Counting(), Ledger(tmp_path / "l.sqlite")
+        done = []
+        replies = LedgerLLM(model, ledger).choose(questions, done.append)
+        assert [r.logprobs[1] for r in replies] == [-6.0] * 200
+        assert len(model.asked) == (7 if attempt == 0 else 0)
+        assert sum(done) == 200
+        ledger.close()
+
+
+def test_failures_are_stored_counted_and_asked_again(tmp_path):
+    ledger = Ledger(tmp_path / "l.sqlite")
+    for _ in range(2):
+        model = Counting()
+        replies = LedgerLLM(model, ledger).choose([question("fail"), question("fine")])
+        assert [r.status for r in replies] == ["error", "ok"] and "fail" in model.asked
+    assert (ledger.spend().answers, ledger.spend().failures) == (2, 1)
+
+
+def test_models_and_parameters_do_not_share_answers():
+    keys = {
+        question("a").key("m"),
+        question("a").key("n"),
+        question("b").key("m"),
+        Request("a", answers=(" No", " Yes")).key("m"),
+        Request("a").key("m"),
+        Request("a", temperature=1.0).key("m"),
+        Request("a", temperature=1.0, seed=1).key("m"),
+        Request("a", chat=True).key("m"),
+    }
+    assert len(keys) == 8
+
+
+def test_kill_9_loses_at_most_the_batch_in_flight(tmp_path):
+    program = f"""
+import time
+from plaudit.llms.base import Reply, Request
+from plaudit.llms.ledger import Ledger, LedgerLLM
+class Slow:
+    name = "slow"
+    def choose(self, requests, progress=None):
+        open({str(tmp_path / "asked")!r}, "a").write("".join(r.prompt + "\\n" for r in requests))
+        time.sleep(0.05)
+        return [Reply("ok", logprobs=(-1.0, -2.0)) for _ in requests]
+questions = [Request(f"item {{i:04}}", answers=("a", "b")) for i in range(2000)]
+LedgerLLM(Slow(), Ledger(__import__("pathlib").Path({str(tmp_path / "l.sqlite")!r}))).choose(questions)
+"""
+    for _ in range(3):
+        process = subprocess.Popen([sys.executable, "-c", program])
+        time.sleep(1.0)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    asked = (tmp_path / "asked").read_text().split("\n")[:-1]
+    stored = Ledger(tmp_path / "l.sqlite").spend().answers
+    assert 0 < stored <= len(set(asked)) and len(asked) - stored <= 3 * BATCH
+
+
+def test_two_processes_share_one_ledger(tmp_path):
+    one, two = Ledger(tmp_path / "l.sqlite"), Ledger(tmp_path / "l.sqlite")
+    LedgerLLM(Counting(), one).choose([question("a")])
+    model = Counting()
+    LedgerLLM(model, two).choose([question("a"), question("b")])
+    assert model.asked == ["b"]
+
+
+def test_a_file_that_is_no_ledger_is_left_alone(tmp_path):
+    path = tmp_path / "l.sqlite"
+    path.write_bytes(b"this is not a database at all, but somebody's notes" * 100)
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="cannot be used"):
+        Ledger(path)
+    assert path.read_bytes() == before
+
+
+def test_rows_are_readable_without_plaudit(tmp_path):
+    ledger = Ledger(tmp_path / "l.sqlite")
+    LedgerLLM(Counting(), ledger).choose([question("a \N{SNOWMAN}")])
+    ledger.close()
+    request, reply = sqlite3.connect(tmp_path / "l.sqlite").execute("SELECT request, reply FROM answers").fetchone()
+    assert json.loads(request)["prompt"] == "a \N{SNOWMAN}" and json.loads(reply)["status"] == "ok"

@@ -1,0 +1,129 @@
+"""Run folders: what is finished stays, what does not fit is refused, nothing half-written is ever read."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from plaudit import store
+from plaudit.config import RunConfig, TrainConfig, differences, from_dict, load_recipe, recipes, to_dict, validate
+from plaudit.errors import ConfigError, StoreError
+from plaudit.store import Run
+
+
+def test_a_run_goes_on_with_the_same_settings(tmp_path):
+    run = Run.create(tmp_path / "r", RunConfig())
+    run.finish("collect", 1.0, distinct=3)
+    again = Run.create(tmp_path / "r", RunConfig())
+    assert again.finished("collect")["summary"] == {"distinct": 3}
+    assert again.finished("annotate") is None
+
+
+def test_other_settings_are_refused_and_named(tmp_path):
+    Run.create(tmp_path / "r", RunConfig())
+    with pytest.raises(StoreError, match=r"train\.gamma: 0\.97 -> 0\.5"):
+        Run.create(tmp_path / "r", RunConfig(train=TrainConfig(gamma=0.5)))
+
+
+def test_settings_that_change_only_the_speed_are_taken(tmp_path):
+    Run.create(tmp_path / "r", RunConfig()).finish("collect", 1.0)
+    assert Run.create(tmp_path / "r", RunConfig(train=TrainConfig(workers=7))).finished("collect")
+
+
+def test_a_newer_folder_is_refused(tmp_path):
+    Run.create(tmp_path / "r", RunConfig())
+    path = tmp_path / "r" / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99, "plaudit": "9.0"}))
+    with pytest.raises(StoreError, match=r"newer plaudit \(9\.0"):
+        Run.open(tmp_path / "r")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1", "\x00\x01"])
+def test_a_damaged_record_is_named(tmp_path, content):
+    Run.create(tmp_path / "r", RunConfig())
+    (tmp_path / "r" / "run.json").write_text(content)
+    with pytest.raises(StoreError, match=r"run\.json cannot be read"):
+        Run.open(tmp_path / "r")
+
+
+def test_a_folder_that_is_no_run_is_left_alone(tmp_path):
+    (tmp_path / "photo.jpg").write_text("mine")
+    with pytest.raises(StoreError, match="is no run"):
+        Run.create(tmp_path, RunConfig())
+    assert [p.name for p in tmp_path.iterdir()] == ["photo.jpg"]
+    with pytest.raises(StoreError, match="is no run"):
+        Run.open(tmp_path)
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "x.json"
+    store.write_json(path, {"a": 1})
+    with pytest.raises(RuntimeError), store.atomic(path) as file:
+        file.write(b"half of ")
+        raise RuntimeError("killed")
+    assert store.read_json(path) == {"a": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot write"):
+        Run.create(tmp_path / "file" / "r", RunConfig())
+
+
+def test_nan_never_reaches_a_record(tmp_path):
+    with pytest.raises(ValueError):
+        store.write_json(tmp_path / "x.json", {"a": float("nan")})
+    assert not list(tmp_path.iterdir())
+
+
+def test_trees_come_back(tmp_path):
+    big = 2**127 + 1  # a PCG64 state needs 128 bits
+    tree = {"net": {"w": torch.eye(2)}, "x": [np.arange(3, dtype=np.int8), "a", None, big], "empty": {}, "f": 0.1}
+    store.save_tree(tmp_path / "t.safetensors", tree)
+    back = store.load_tree(tmp_path / "t.safetensors")
+    assert torch.equal(back["net"]["w"], torch.eye(2)) and back["x"][0].tolist() == [0, 1, 2]
+    assert back["x"][1:] == ["a", None, big] and back["empty"] == {} and back["f"] == 0.1
+
+
+@pytest.mark.parametrize("name", ["t.safetensors", "t.parquet"])
+def test_damaged_files_are_named(tmp_path, name):
+    (tmp_path / name).write_bytes(b"PAR1 garbage")
+    with pytest.raises(StoreError, match=name):
+        (store.load_tree if "safe" in name else store.read_table)(tmp_path / name)
+
+
+def test_config_round_trip_and_unknown_keys():
+    assert from_dict(RunConfig, to_dict(RunConfig())) == RunConfig()
+    with pytest.raises(ConfigError, match=r"'train\.gama'\. Did you mean 'gamma'"):
+        from_dict(RunConfig, {"train": {"gama": 0.9}})
+    for wrong in ({"train": {"gamma": "x"}}, {"train": 3}, {"fit": {"target": "sotf"}}, {"seed": True}):
+        with pytest.raises(ConfigError):
+            from_dict(RunConfig, wrong)
+
+
+@pytest.mark.parametrize("name", sorted(recipes()))
+def test_every_recipe_is_valid(name):
+    validate(load_recipe(name))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"train": {"arms": ["task", "task"]}},
+        {"train": {"arms": []}},
+        {"train": {"seeds": 0}},
+        {"train": {"gamma": 1.0}},
+        {"judge": {"items": 3}},
+        {"shaping": {"quantile": 1.0}},
+        {"collect": {"steps": 0}},
+    ],
+)
+def test_senseless_values_are_refused_before_anything_runs(values):
+    with pytest.raises(ConfigError):
+        validate(from_dict(RunConfig, values))
+
+
+def test_differences_name_each_value():
+    assert differences({"a": {"b": 1}, "c": 2}, {"a": {"b": 3}}) == ["a.b: 1 -> 3", "c: 2 -> None"]
