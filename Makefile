@@ -30,7 +30,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt scripts/install
 
 $(VENV)/.tested: $(VENV)/.installed scripts/system-packages
 	scripts/system-packages chromium chromium-driver
-	$(PIP) install -q -c constraints.txt --group dev
+	$(PIP) install -q -c constraints.txt -e '.[embedded,dev]'
 	touch $@
 
 clean:

@@ -1,3 +1,42 @@
-"""plaudit: large language models as judges, reward writers and policies for reinforcement learning."""
+"""plaudit: large language models as judges, reward writers and policies for reinforcement learning.
+
+The public names below are imported when they are first used::
+
+    import plaudit
+    run = plaudit.run(plaudit.load_recipe("demo"), "runs/demo")   # the whole way
+    plaudit.train(run)                                            # or one stage
+
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
+
+_NAMES = {
+    "RunConfig": "plaudit.config:RunConfig",
+    "load_recipe": "plaudit.config:load_recipe",
+    "Run": "plaudit.store:Run",
+    "run": "plaudit.stages:run",
+    "collect": "plaudit.stages.collect:collect",
+    "annotate": "plaudit.stages.annotate:annotate",
+    "fit": "plaudit.stages.fit:fit",
+    "train": "plaudit.stages.train:train",
+    "evaluate": "plaudit.stages.evaluate:evaluate",
+    "write_report": "plaudit.report.build:report",
+    "calibrate": "plaudit.stages.calibrate:calibrate",
+    "World": "plaudit.envs.base:World",
+    "LLM": "plaudit.llms.base:LLM",
+    "RewardWrapper": "plaudit.rewards.wrapper:RewardWrapper",
+    "PlauditError": "plaudit.errors:PlauditError",
+}
+__all__ = sorted([*_NAMES, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NAMES:
+        raise AttributeError(f"module 'plaudit' has no attribute {name!r}")
+    module, attribute = _NAMES[name].split(":")
+    return getattr(import_module(module), attribute)

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from plaudit.config import RunConfig
 
 VERBS = {
-    "run": "Every stage from the world to the report; goes on where it stopped.",
-    "calibrate": "Try the judging protocols on pairs whose answer is known, and recommend one.",
+    "run": "All stages, from world to report; goes on where it stopped.",
+    "calibrate": "Try the judging protocols on pairs with known answers.",
     "collect": "Gather distinct observations with a policy.",
     "annotate": "Ask the LLM which observations show more progress.",
     "fit": "Fit a Bradley-Terry reward model to the answers.",
     "train": "Train an agent for each reward and control.",
     "evaluate": "Measure the agents on layouts that no training saw.",
     "report": "Write the run's report.html.",
-    "list": "Worlds, models, protocols, routes, prompts and recipes.",
+    "list": "Worlds, models, protocols, routes, prompts, recipes.",
 }
 
 
@@ -86,9 +86,9 @@ def usage() -> str:
     verbs = "\n".join(f"  {name:10} {text}" for name, text in VERBS.items())
     return f"""plaudit {__version__}: large language models as judges for reinforcement learning
 
-  plaudit run doorkey                      the whole way, with the embedded model; report in runs/doorkey
-  plaudit run doorkey --llm model.gguf     the same with another model
-  plaudit run --recipe demo                a recipe that comes with plaudit, or your own .toml
+  plaudit run doorkey                    all the way, with the embedded model
+  plaudit run doorkey --llm model.gguf   the same with another model
+  plaudit run --recipe demo              a recipe: plaudit's, or your own .toml
 
 Commands (plaudit COMMAND --help for its options):
 {verbs}
@@ -98,18 +98,11 @@ Commands (plaudit COMMAND --help for its options):
 
 def run(words: list[str]) -> int:
     """``plaudit run [WORLD] [--recipe R] [--out FOLDER] [--SECTION.SETTING VALUE ...]``."""
-    from plaudit.config import validate
+    from plaudit import stages
     from plaudit.console import console
-    from plaudit.stages import run_stages
-    from plaudit.stages.parts import check_llm
-    from plaudit.store import Run
 
     out, name, config = parse_config("run", words)
-    validate(config)
-    check_llm(config.llm)
-    folder = Path(out or f"runs/{name}")
-    current = Run.create(folder, config)
-    run_stages(current)
+    current = stages.run(config, out or f"runs/{name}")
     console.print(summary(current))
     return 0
 

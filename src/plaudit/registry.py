@@ -71,10 +71,11 @@ def load(kind: str, name: str) -> Any:
 
 
 def summary(kind: str, name: str) -> str:
-    """First line of the part's module docstring, read without importing it."""
-    module = entries(kind)[name].target.split(":")[0]
+    """First line of the part's class docstring, read without importing it."""
+    module, attribute = entries(kind)[name].target.split(":")
     spec = util.find_spec(module)
     if spec is None or spec.origin is None:
         return "(not installed)"
-    docstring = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
-    return docstring.split("\n")[0]
+    nodes = ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body
+    docstrings = [ast.get_docstring(n) or "" for n in nodes if isinstance(n, ast.ClassDef) and n.name == attribute]
+    return docstrings[0].split("\n")[0] if docstrings else ""

@@ -49,11 +49,18 @@ def observation_keys(observations: Any) -> list[bytes]:
     return joined.view(f"V{joined.shape[1]}").ravel().tolist()
 
 
-def rows(observations: Any, indices: list[int]) -> list[Any]:
-    """Single observations out of a batch."""
+def take(observations: Any, indices: list[int]) -> Any:
+    """Part of a batch, as a batch."""
     if isinstance(observations, dict):
-        return [{k: v[i] for k, v in observations.items()} for i in indices]
-    return [observations[i] for i in indices]
+        return {k: v[indices] for k, v in observations.items()}
+    return observations[indices]
+
+
+def rows(observations: Any) -> list[Any]:
+    """The single observations of a batch."""
+    if isinstance(observations, dict):
+        return [dict(zip(observations, row, strict=True)) for row in zip(*observations.values(), strict=True)]
+    return list(observations)
 
 
 def stack(observations: list[Any]) -> Any:

@@ -47,7 +47,7 @@ def observation_space() -> spaces.Dict:
 
 
 class DoorKey(World):
-    """minigrid's DoorKey of one size, told in words."""
+    """Find the key, unlock the door, reach the goal (minigrid; sparse reward)."""
 
     goal = words.GOAL
     rules = words.RULES

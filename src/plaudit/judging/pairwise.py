@@ -21,7 +21,7 @@ ANSWERS = (" A", " B")
 
 @dataclass(frozen=True)
 class Pairwise:
-    """The protocol; see the module."""
+    """Which of two shows more progress? Log-probabilities, both orders."""
 
     prompt: prompts.Prompt
     """Has the fields ``$goal``, ``$first`` and ``$second``."""

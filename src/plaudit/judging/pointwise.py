@@ -21,7 +21,7 @@ ANSWERS = (" Yes", " No")
 
 @dataclass(frozen=True)
 class Pointwise:
-    """The protocol; see the module."""
+    """Is this observation good progress? Log-probability of yes against no."""
 
     prompt: prompts.Prompt
     """Has the fields ``$goal`` and ``$observation``."""

@@ -21,7 +21,7 @@ REMINDER = "\n\nAnswer with exactly one word: A, B, or neither.\nAnswer:"
 
 @dataclass(frozen=True)
 class Verdict:
-    """The protocol; see the module."""
+    """Which of two shows more progress? Answered in words, both orders."""
 
     prompt: prompts.Prompt
     """Has the fields ``$goal``, ``$first`` and ``$second``."""

@@ -247,7 +247,7 @@ class EmbeddedLLM:
         Model.n_vocab = self._vocab.n_vocab
         params = self._llama.LlamaContextParams()
         params.n_ctx = params.n_batch = context or min(self._model.n_ctx_train, 4096)
-        params.n_ubatch, params.n_seq_max = 512, self.parallel + 1
+        params.n_ubatch, params.n_seq_max = 128, self.parallel + 1
         params.n_threads = params.n_threads_batch = self.threads
         params.kv_unified = params.swa_full = True  # cells that sequences can share, kept beyond sliding windows
         self._context = self._llama.LlamaContext(self._model, params)

@@ -18,7 +18,10 @@ for (const figure of document.querySelectorAll(".episode")) {
     const done = document.createElement("b");
     done.textContent = at === 0 ? "start" : data.texts[action];
     const said = reward === null ? "" : `  (reward ${reward.toFixed(2).replace("-", "−")})`;
-    find(".said").replaceChildren(done, ` → ${data.texts[text]}${said}`);
+    const words = document.createElement("span");
+    words.textContent = data.texts[text];
+    find(".said").replaceChildren(done, " → ", words, said);
+    find(".said").classList.toggle("block", words.textContent.includes("\n"));
     let near = at;
     while (near > 0 && steps[near][0] < 0) near--;
     if (picture && steps[near][0] >= 0) {

@@ -68,7 +68,8 @@ class Canvas:
             at = self.px(x)
             self.parts.append(f'<path class="axis" d="M{at:.1f} {base}v5"/>')
             # The text hangs from the tick, so that a larger font on a phone does not run into the axis.
-            self.parts.append(f'<text class="x" x="{at:.1f}" y="{base + 9}" dy=".8em">{escape(xf(x))}</text>')
+            last = " last" if at > self.width - self.right - 12 else ""
+            self.parts.append(f'<text class="x{last}" x="{at:.1f}" y="{base + 9}" dy=".8em">{escape(xf(x))}</text>')
 
     def path(self, xs: Sequence[float], ys: Sequence[float], css: str) -> None:
         """A line through the points."""

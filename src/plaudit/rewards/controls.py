@@ -13,7 +13,7 @@ from plaudit.rewards.base import Transitions
 
 
 class TaskReward:
-    """What the world itself gives."""
+    """Control: the world's own reward."""
 
     of_observation = False
 
@@ -22,7 +22,7 @@ class TaskReward:
 
 
 class PlusReward:
-    """+1 for every step."""
+    """Control: +1 for every step."""
 
     of_observation = False
     value = 1.0
@@ -32,6 +32,6 @@ class PlusReward:
 
 
 class MinusReward(PlusReward):
-    """-1 for every step."""
+    """Control: -1 for every step."""
 
     value = -1.0

@@ -18,7 +18,10 @@ from plaudit.vector import rows
 
 
 class PreferenceReward:
-    """A fitted reward model as a reward function; ``known`` are descriptions whose reward is known already."""
+    """AI feedback: a reward model fitted to the LLM's preferences.
+
+    ``known`` are descriptions whose reward is known already.
+    """
 
     of_observation = True
 
@@ -29,7 +32,7 @@ class PreferenceReward:
         self._known = dict(known or {})
 
     def __call__(self, transitions: Transitions) -> NDArray[np.float32]:
-        observations = rows(transitions.observations, list(range(len(transitions.task_reward))))
+        observations = rows(transitions.observations)
         if self.model.kind != "text":
             return self.model(observations)
         texts = [self.describe(o) for o in observations]

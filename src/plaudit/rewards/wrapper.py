@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from plaudit.errors import PlauditError
 from plaudit.rewards.base import RewardFn, Transitions
 from plaudit.rewards.shaping import EpisodicCounts, Shaping
-from plaudit.vector import observation_keys, rows, stack, step_observations
+from plaudit.vector import observation_keys, rows, step_observations, take
 
 MEMO = 1_000_000
 """Distinct observations that are remembered; when there are more, the table starts anew."""
@@ -76,15 +76,15 @@ class RewardWrapper(VectorWrapper):
         return np.array(found)
 
     def _remember(self, new: dict[bytes, int], observations: Any) -> None:
-        singles = rows(observations, list(new.values()))
-        start, end = len(self._memo), len(self._memo) + len(singles)
+        fresh = take(observations, list(new.values()))
+        start, end = len(self._memo), len(self._memo) + len(new)
         while end > len(self._values):
             self._values = np.concatenate([self._values, np.zeros_like(self._values)])
             self._events = np.concatenate([self._events, np.zeros_like(self._events)])
         # The world's own reward is withheld here: a route's reward may depend on the observation alone.
-        rewards = self._ask(Transitions(stack(singles), np.zeros(len(singles))))
+        rewards = self._ask(Transitions(fresh, np.zeros(len(new))))
         self._values[start:end] = self.shaping.value(rewards)
-        self._events[start:end] = [self._counts.id(self.event(one)) for one in singles]
+        self._events[start:end] = [self._counts.id(self.event(one)) for one in rows(fresh)]
         self._memo.update(zip(new, range(start, end), strict=True))
 
     def _ask(self, transitions: Transitions) -> NDArray[np.float64]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 
+from plaudit.config import RunConfig, validate
 from plaudit.console import console
+from plaudit.stages.parts import check_llm
 from plaudit.store import STAGES, Run
 
 
@@ -13,6 +16,15 @@ def stage(name: str) -> Callable[[Run], None]:
     """The function of a stage, imported when it is asked for."""
     module = "plaudit.report.build" if name == "report" else f"plaudit.stages.{name}"
     return getattr(import_module(module), name)
+
+
+def run(config: RunConfig, folder: str | Path) -> Run:
+    """The whole way in this folder; goes on where an earlier call with the same settings stopped."""
+    validate(config)
+    check_llm(config.llm)
+    current = Run.create(Path(folder), config)
+    run_stages(current)
+    return current
 
 
 def run_stages(run: Run, names: tuple[str, ...] = STAGES) -> None:
