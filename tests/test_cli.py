@@ -61,7 +61,7 @@ def test_stages_ask_for_what_comes_before(capsys, tmp_path):
 def test_a_run_with_other_settings_is_refused(capsys, tmp_path):
     Run.create(tmp_path / "r", RunConfig())
     words = ("run", "doorkey", "--out", str(tmp_path / "r"), "--train.steps", "5")
-    assert "train.steps: 200000 -> 5" in fails(capsys, *words, code=4)
+    assert "train.steps: 204800 -> 5" in fails(capsys, *words, code=4)
 
 
 def test_unexpected_errors_are_short_without_debug(capsys, monkeypatch):

@@ -178,19 +178,19 @@ def test_a_win_is_told(tmp_path: Path) -> None:
 
 def test_a_loss_is_told(tmp_path: Path) -> None:
     said = headline(render(make_run(tmp_path / "r", LOSES)))
-    assert "does not win" in said and "solves 5%" in said and "the agent trained on task reward 85%" in said
+    assert "does not win" in said and "solves 5%" in said and "the agent trained on the task reward 85%" in said
 
 
 def test_a_draw_is_told(tmp_path: Path) -> None:
     said = headline(render(make_run(tmp_path / "r", {"preference": [0.2, 0.4], "task": [0.4, 0.2]})))
-    assert "cannot tell apart from the agent trained on task reward: 30%" in said
+    assert "cannot tell apart from the agent trained on the task reward: 30%" in said
 
 
 def test_beating_the_task_but_not_a_constant_is_no_win(tmp_path: Path) -> None:
     said = headline(
         render(make_run(tmp_path / "r", {"preference": [0.5, 0.6], "task": [0.0, 0.0], "plus": [0.9, 0.9]}))
     )
-    assert "does not win" in said and "constant +1 90%" in said
+    assert "does not win" in said and "the agent trained on a constant +1 90%" in said
 
 
 def test_a_mixed_reward_is_not_called_the_llms_alone(tmp_path: Path) -> None:

@@ -127,8 +127,8 @@ class TrainConfig:
     """Agents of each arm; seed 0, 1, ... is the same layouts and first weights in every arm."""
     workers: int = 0
     """Processes; 0 takes one for each processor this process may use."""
-    steps: int = 200_000
-    """Environment steps of each agent."""
+    steps: int = 204_800
+    """Environment steps of each agent, rounded up to whole updates (num_envs x horizon)."""
     num_envs: int = 64
     """Copies of the world that step together."""
     horizon: int = 64
@@ -255,6 +255,8 @@ def validate(config: RunConfig) -> None:
         ("judge.max_failures", 0 <= config.judge.max_failures <= 1, "between 0 and 1"),
         ("judge.items", config.judge.items >= 10, "at least 10"),
         ("judge.pairs", config.judge.pairs >= 10, "at least 10"),
+        ("evaluate.episodes", config.evaluate.episodes >= 1, "at least 1"),
+        ("evaluate.examples", config.evaluate.examples >= 0, "0 or more"),
         ("llm.context", config.llm.context >= 256, "at least 256"),
         ("llm.threads", config.llm.threads >= 0, "0 or more"),
     ]

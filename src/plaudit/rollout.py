@@ -107,7 +107,7 @@ class Step:
     """Picture of the world after the step, ``(height, width, 3)`` uint8, or None."""
 
 
-def record_episode(world: World, policy: Policy, seed: int, max_steps: int = 100) -> list[Step]:
+def record_episode(world: World, policy: Policy, seed: int, max_steps: int = 200) -> list[Step]:
     """The first ``max_steps`` steps of one episode of one world, each with its picture."""
     observation, _ = world.reset(seed=seed)
     names = world.actions(observation)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,8 @@ class Pointwise:
         """Comparisons out of scores; a pair with a failed judgement fails with it."""
         by_text = {j.text: j for j in judgements}
         scale = self.sharpness / max(float(np.std([j.value for j in judgements if j.value is not None] or [1])), 1e-6)
-        return [_comparison(by_text[a], by_text[b], scale) for a, b in pairs]
+        paid: set[str] = set()  # each judgement's cost goes to the first pair that uses it
+        return [_comparison(by_text[a], by_text[b], scale, paid) for a, b in pairs]
 
     def requests(self, pairs: Sequence[Pair]) -> int:
         return len({text for pair in pairs for text in pair})
@@ -59,9 +61,13 @@ def _judgement(text: str, reply: Reply) -> Judgement:
     return Judgement(text, "ok", yes - no, f"log P(Yes) = {yes:.3f}, log P(No) = {no:.3f}", **spent)  # type: ignore[arg-type]
 
 
-def _comparison(a: Judgement, b: Judgement, scale: float) -> Comparison:
+def _comparison(a: Judgement, b: Judgement, scale: float, paid: set[str]) -> Comparison:
+    fresh = [j for j in (a, b) if j.text not in paid]
+    paid.update(j.text for j in fresh)
+    spent: dict[str, Any] = {k: sum(getattr(j, k) for j in fresh) for k in ("tokens", "seconds", "usd")}
     reply = f"{a.reply} | {b.reply}"
     if a.value is None or b.value is None:
-        return Comparison(a.text, b.text, a.status if a.value is None else b.status, None, reply=reply)
+        status = a.status if a.value is None else b.status
+        return Comparison(a.text, b.text, status, None, reply=reply, **spent)
     difference = np.clip(scale * (a.value - b.value), -30, 30)
-    return Comparison(a.text, b.text, "ok", float(1 / (1 + np.exp(-difference))), reply=reply)
+    return Comparison(a.text, b.text, "ok", float(1 / (1 + np.exp(-difference))), reply=reply, **spent)

@@ -16,7 +16,7 @@ from plaudit.types import FAILED
 
 SHOWN = 10
 """Rows of each sample."""
-LONGEST = 1500
+LONGEST = 2500
 """Characters of one text that are shown."""
 
 

@@ -186,8 +186,8 @@ def reward_line(
     """
     canvas = Canvas((0, max(1, len(rewards) - 1)), _padded(span), width=540, height=200, left=46, bottom=34)
     base = canvas.height - canvas.bottom
-    if pictures < len(rewards):
-        at = canvas.px(max(0, pictures - 1))
+    if 0 < pictures < len(rewards):
+        at = canvas.px(pictures - 1)
         canvas.parts.append(
             f'<rect class="void" x="{at:.1f}" y="{canvas.top}" '
             f'width="{canvas.width - canvas.right - at:.1f}" height="{base - canvas.top}"/>'

@@ -48,6 +48,7 @@ def annotate(run: Run) -> None:
     run.finish(
         "annotate",
         time.perf_counter() - start,
+        goal=goal,
         model=llm.name,
         prompt=protocol.prompt.name,
         prompt_hash=protocol.prompt.hash,
