@@ -30,7 +30,7 @@ def test_the_file_tree_is_the_file_tree():
     files = {f for f in files if "__pycache__" not in f and not (f.endswith("__init__.py") and f.count("/") > 2)}
     folders = {"/".join(f.split("/")[:3]) for f in files if f.count("/") > 2}
     assert set(tree) - folders == files
-    assert all(len(clause) > 8 for clause in tree.values())
+    assert all(len(clause) > 5 for clause in tree.values())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

@@ -1,6 +1,5 @@
 """Judging protocols on scripted models with known faults, and on hostile replies."""
 
-import numpy as np
 import pytest
 
 from plaudit import prompts
@@ -10,7 +9,7 @@ from plaudit.judging.calibrate import Calibration, known_pairs, measure, recomme
 from plaudit.judging.pairwise import Pairwise
 from plaudit.judging.pointwise import Pointwise
 from plaudit.judging.verdict import Verdict, parse
-from plaudit.llms.base import Reply
+from plaudit.llms.scripted import ScriptedLLM
 from plaudit.types import Comparison, Judgement, failure_rate, seat_statistics
 
 GOOD = [f"You hold the key number {i}." for i in range(40)]
@@ -18,37 +17,25 @@ BAD = [f"You see only wall number {i}." for i in range(40)]
 PAIRS = list(zip(GOOD, BAD, strict=True))
 
 
-class Judge:
+REMINDER = "\n\nAnswer with exactly one word: A, B, or neither.\nAnswer:"
+
+
+def judge(skill=2.0, bias=0.0, noise=0.0, fail=0.0, say=None):
     """Sees whether a key is there, with a settable preference for the first seat, in nats."""
 
-    name = "judge"
-
-    def __init__(self, skill=2.0, bias=0.0, noise=0.0, fail=0.0, seed=0):
-        self.skill, self.bias, self.noise, self.fail = skill, bias, noise, fail
-        self.rng = np.random.default_rng(seed)
-
-    def _worth(self, line):
-        return self.skill * ("key" in line) + self.noise * self.rng.normal()
-
-    def choose(self, requests, progress=None):
-        return [self._choose(r) for r in requests]
-
-    def _choose(self, request):
-        if self.rng.random() < self.fail:
-            return Reply("error", error="scripted failure")
-        lines = request.prompt.split("\n")
+    def margin(request):
+        lines = request.prompt.removesuffix(REMINDER).split("\n")
         if request.answers == (" Yes", " No"):
-            margin = self._worth(lines[-2]) - self.skill / 2
-        else:
-            margin = self._worth(lines[-3]) - self._worth(lines[-2]) + self.bias
-        return Reply("ok", logprobs=(float(-np.log1p(np.exp(-margin))), float(-np.log1p(np.exp(margin)))))
+            return skill * (("key" in lines[-2]) - 0.5)
+        return skill * (("key" in lines[-3]) - int("key" in lines[-2]))
 
-    def generate(self, requests, progress=None):
-        return [Reply("ok", text=" A" if self._choose_text(r) else " B\n") for r in requests]
+    def score(request):
+        return margin(request) / 2, -margin(request) / 2
 
-    def _choose_text(self, request):
-        lines = request.prompt.removesuffix("\n\nAnswer with exactly one word: A, B, or neither.\nAnswer:").split("\n")
-        return self._worth(lines[-3]) - self._worth(lines[-2]) + self.bias > 0
+    def verdict(request):
+        return " A" if margin(request) + bias > 0 else " B\n"
+
+    return ScriptedLLM(say or verdict, score, position_bias=bias, noise=noise, failure_rate=fail)
 
 
 def protocols():
@@ -60,20 +47,20 @@ def protocols():
 
 @pytest.mark.parametrize("protocol", protocols(), ids=lambda p: p.prompt.name)
 def test_an_honest_judge_is_read_rightly(protocol):
-    comparisons = protocol.compare(Judge(), "get the key", PAIRS + [(b, a) for a, b in PAIRS])
+    comparisons = protocol.compare(judge(), "get the key", PAIRS + [(b, a) for a, b in PAIRS])
     assert all(c.probability > 0.5 for c in comparisons[:40]) and all(c.probability < 0.5 for c in comparisons[40:])
 
 
 @pytest.mark.parametrize("protocol", protocols()[1:], ids=lambda p: p.prompt.name)
 def test_a_judge_that_only_knows_seats_is_found_out(protocol):
-    comparisons = protocol.compare(Judge(skill=0, bias=3), "get the key", PAIRS)
+    comparisons = protocol.compare(judge(skill=0, bias=3), "get the key", PAIRS)
     seats = seat_statistics(comparisons)
     assert seats.pairs == 40 and seats.flip_rate == 1.0 and seats.first_rate == 1.0
     assert all(abs(c.probability - 0.5) < 1e-9 for c in comparisons)
 
 
 def test_both_orders_cancel_a_bias_that_one_order_does_not():
-    comparisons = Pairwise(prompts.load("pairwise")).compare(Judge(skill=1, bias=3), "g", [(b, a) for a, b in PAIRS])
+    comparisons = Pairwise(prompts.load("pairwise")).compare(judge(skill=1, bias=3), "g", [(b, a) for a, b in PAIRS])
     assert all(c.forward > 0.5 for c in comparisons)  # one order alone is wrong on every pair
     assert all(c.probability < 0.5 for c in comparisons)
     assert seat_statistics(comparisons).flip_rate == 1.0
@@ -83,11 +70,11 @@ def test_pointwise_asks_once_for_each_observation():
     protocol = Pointwise(prompts.load("pointwise"))
     pairs = [(a, b) for a in GOOD for b in BAD]
     assert protocol.requests(pairs) == 80 and Pairwise(prompts.load("pairwise")).requests(pairs) == 3200
-    assert len(protocol.compare(Judge(), "g", pairs)) == 1600
+    assert len(protocol.compare(judge(), "g", pairs)) == 1600
 
 
 def test_failures_are_counted_and_stop_the_run():
-    judgements = Pointwise(prompts.load("pointwise")).judge(Judge(fail=0.3), "g", GOOD + BAD)
+    judgements = Pointwise(prompts.load("pointwise")).judge(judge(fail=0.3), "g", GOOD + BAD)
     failed = [j for j in judgements if j.status == "error"]
     assert 0.15 < failure_rate(judgements) < 0.45 and all(j.value is None for j in failed)
     check_failures(judgements, limit=0.5)
@@ -130,18 +117,9 @@ def test_verdicts_are_parsed_strictly(reply, meaning):
 
 
 def test_an_unreadable_verdict_is_asked_once_more_and_then_counted():
-    class Mumbling(Judge):
-        def __init__(self):
-            super().__init__()
-            self.asked = []
-
-        def generate(self, requests, progress=None):
-            self.asked.append(len(requests))
-            return [Reply("ok", text="hm") for _ in requests]
-
-    judge = Mumbling()
-    comparisons = Verdict(prompts.load("verdict")).compare(judge, "g", PAIRS[:5])
-    assert judge.asked == [10, 10]
+    mumbling = judge(say=lambda request: "hm")
+    comparisons = Verdict(prompts.load("verdict")).compare(mumbling, "g", PAIRS[:5])
+    assert len(mumbling.asked) == 20 and sum(r.prompt.endswith(REMINDER) for r in mumbling.asked) == 10
     assert [c.status for c in comparisons] == ["unparsed"] * 5 and comparisons[0].probability is None
 
 
@@ -160,12 +138,12 @@ def test_records_refuse_a_failure_with_a_value():
 def test_calibration_measures_what_was_planted():
     pairs = known_pairs(GOOD + BAD, [1.0] * 40 + [0.0] * 40, 200, seed=0)
     assert all("key" in better and "wall" in worse for better, worse in pairs)
-    assert measure(Judge(), "g", pairs, "pointwise", False).accuracy == 1.0
-    biased = measure(Judge(skill=0.5, bias=3), "g", pairs, "pairwise", False)
+    assert measure(judge(), "g", pairs, "pointwise", False).accuracy == 1.0
+    biased = measure(judge(skill=0.5, bias=3), "g", pairs, "pairwise", False)
     assert biased.accuracy == 1.0 and biased.flip_rate == 1.0 and biased.first_rate == 1.0
-    coin = measure(Judge(skill=0, noise=1), "g", pairs, "pairwise", False)
+    coin = measure(judge(skill=0, noise=1), "g", pairs, "pairwise", False)
     assert abs(coin.accuracy - 0.5) < 2 * coin.interval
-    assert measure(Judge(fail=0.5), "g", pairs, "pairwise", False).failures > 0.5
+    assert measure(judge(fail=0.5), "g", pairs, "pairwise", False).failures > 0.5
 
 
 def test_recommendation_prefers_the_faster_of_equals_and_no_failing_one():

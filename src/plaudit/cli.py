@@ -155,8 +155,8 @@ def one_stage(verb: str, words: list[str]) -> int:
 
     if words and words[0] in ("-h", "--help"):
         print(
-            f"plaudit {verb} RUN\n\n{VERBS[verb]}\n\nRUN is a folder that plaudit run or plaudit collect has made. "
-            f"A finished stage is skipped;\ndelete RUN/{verb} to do it again."
+            f"plaudit {verb} RUN\n\n{VERBS[verb]}\n\nRUN is a folder that plaudit run or plaudit collect has made.\n"
+            f"A finished stage is skipped; delete RUN/{verb} to do it again."
         )
         return 0
     if verb == "collect" and (not words or not (Path(words[0]) / "run.json").is_file()):

@@ -20,6 +20,8 @@ from rich.progress import (
 from rich.text import Text
 
 console = Console(highlight=False)
+LINE_SECONDS = 15
+"""Time between two lines of progress where there is no terminal."""
 
 
 class RateColumn(ProgressColumn):
@@ -33,16 +35,9 @@ class RateColumn(ProgressColumn):
 @contextlib.contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar that the yielded function moves on by a number of units; a line at start and end where nobody watches."""
-    start, done = time.perf_counter(), 0
-
-    def count(n: int) -> None:
-        nonlocal done
-        done += n
-
     if not console.is_terminal:
-        console.print(f"{what} ...")
-        yield count
-        console.print(f"{what}: {done:,} in {time.perf_counter() - start:.1f} s")
+        with _plain_lines(what, total) as count:
+            yield count
         return
     columns = (
         SpinnerColumn(),
@@ -55,3 +50,21 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(what, total=total)
         yield lambda n: bar.advance(task, n)
+
+
+@contextlib.contextmanager
+def _plain_lines(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    start = last = time.perf_counter()
+    done = 0
+
+    def count(n: int) -> None:
+        nonlocal done, last
+        done, now = done + n, time.perf_counter()
+        if now - last > LINE_SECONDS and done:
+            left = (total - done) * (now - start) / done
+            console.print(f"{what}: {done:,} of {total:,}, about {max(left, 0):.0f} s left")
+            last = now
+
+    console.print(f"{what} ...")
+    yield count
+    console.print(f"{what}: {done:,} in {time.perf_counter() - start:.1f} s")

@@ -22,7 +22,7 @@ MAX_CODE = 64
 
 
 class Encoder(nn.Module):
-    """Observations ``dict[str, (n, ...)]`` or ``(n, ...)`` to features ``(n, width)`` float32."""
+    """Observations ``dict[str, (n, ...)]`` or ``(n, ...)`` to features ``(n, width)``, of the weights' dtype."""
 
     def __init__(self, space: gym.Space[Any], width: int) -> None:
         super().__init__()
@@ -64,7 +64,8 @@ class Encoder(nn.Module):
         return packed
 
     def forward(self, packed: dict[str, Tensor]) -> Tensor:
-        return torch.relu(self.linear(torch.cat([part.float() for part in packed.values()], dim=1)))
+        inputs = torch.cat([part.to(self.linear.weight.dtype) for part in packed.values()], dim=1)
+        return torch.relu(self.linear(inputs))
 
 
 def _code_highs(space: gym.Space[Any]) -> np.ndarray | None:

