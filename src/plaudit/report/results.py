@@ -136,7 +136,8 @@ def _detail(arm: Arm, best: Arm) -> str:
     difference = paired_difference(arm.by_seed, best.by_seed)
     if difference is None:
         return text
-    text += f" Difference to the best control ({label(best.name)}), paired by seed: {_points(difference.point)} points"
+    text += f" Difference to the best control ({label(best.name)}), paired by seed (interquartile mean): "
+    text += f"{_points(difference.point)} points"
     if difference.low is None or difference.high is None:
         return f"{text} ({difference.label})."
     return f"{text} ({_points(difference.low)} to {_points(difference.high)}: {difference.label})."
