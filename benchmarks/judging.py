@@ -122,9 +122,10 @@ def report(
     rounds: int,
     parallel: int,
     spec: str,
-    captions: Iterable[str] = observations(),
+    captions: Iterable[str] | None = None,
 ) -> None:
-    prompts = [prompt(caption) for caption in captions]
+    """Measure and print; ``captions`` may be any data set's observations in words."""
+    prompts = [prompt(caption) for caption in (observations() if captions is None else captions)]
     slow = EmbeddedLLM(spec, threads=threads, parallel=1, quantize="none")
     quick = EmbeddedLLM(spec, threads=threads, parallel=1)
     batched = EmbeddedLLM(spec, threads=threads, parallel=parallel)

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from plaudit.errors import LLMError, MissingExtraError
+from plaudit.errors import ConfigError, LLMError, MissingExtraError
 from plaudit.llms import embedded, weights
 from plaudit.llms.base import Reply, Request
 from plaudit.llms.embedded import EmbeddedLLM
@@ -283,6 +283,8 @@ def test_fast_copy(llm, exact, tmp_path, monkeypatch, caplog):
     assert weights.fingerprint(copy) == llm.name.split(":")[-1] != weights.fingerprint(source)
     assert weights.fast_copy(source, "none") == source
     assert weights.fast_copy(copy) == copy
+    with pytest.raises(ConfigError, match="q8_0"):
+        weights.fast_copy(source, "q3")
     (tmp_path / "file").touch()
     monkeypatch.setenv("PLAUDIT_CACHE", str(tmp_path / "file"))
     assert weights.fast_copy(source) == source

@@ -240,10 +240,10 @@ def validate(config: RunConfig) -> None:
     """Settings that fit their types but make no sense together or out of range, all checked before anything runs."""
     from plaudit import registry
 
-    registry.load("worlds", config.world.name)
-    registry.load("protocols", config.judge.protocol)
+    registry.find("worlds", config.world.name)
+    registry.find("protocols", config.judge.protocol)
     for arm in config.train.arms:
-        registry.load("routes", arm)
+        registry.find("routes", arm)
     rules = [
         ("train.arms", len(set(config.train.arms)) == len(config.train.arms) > 0, "one or more different arms"),
         ("train.seeds", config.train.seeds >= 1, "at least 1"),

@@ -53,26 +53,31 @@ def entries(kind: str) -> dict[str, Entry]:
     return KINDS[kind] | {e.name: Entry(e.value) for e in found if e.name not in KINDS[kind]}
 
 
-def load(kind: str, name: str) -> Any:
-    """The class of this name; an unknown name is answered with the nearest known one."""
+def find(kind: str, name: str) -> Entry:
+    """The part of this name, not imported; an unknown name is answered with the nearest known one."""
     known = entries(kind)
     if name not in known:
         raise ConfigError(f"there is no {kind.removesuffix('s')} {name!r}.{did_you_mean(name, known)}")
-    module, attribute = known[name].target.split(":")
+    return known[name]
+
+
+def load(kind: str, name: str) -> Any:
+    """The class of this name, imported."""
+    entry = find(kind, name)
+    module, attribute = entry.target.split(":")
     try:
         return getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:
-        extra = known[name].extra
-        if not extra:
+        if not entry.extra:
             raise
         raise MissingExtraError(
-            f"{name!r} needs the package {error.name!r}. Type: pip install 'plaudit[{extra}]'"
+            f"{name!r} needs the package {error.name!r}. Type: pip install 'plaudit[{entry.extra}]'"
         ) from None
 
 
 def summary(kind: str, name: str) -> str:
     """First line of the part's class docstring, read without importing it."""
-    module, attribute = entries(kind)[name].target.split(":")
+    module, attribute = find(kind, name).target.split(":")
     spec = util.find_spec(module)
     if spec is None or spec.origin is None:
         return "(not installed)"

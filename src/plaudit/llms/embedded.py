@@ -275,7 +275,8 @@ class EmbeddedLLM:
     def clear(self) -> None:
         """Forget the KV cache: the next call evaluates its prompts from the first token on."""
         self._held = ()
-        self._context.kv_cache_clear()
+        if not self._closed:
+            self._context.kv_cache_clear()
 
     def close(self) -> None:
         """Free the memory; asking afterwards is an error."""

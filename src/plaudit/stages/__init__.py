@@ -8,7 +8,6 @@ from pathlib import Path
 
 from plaudit.config import RunConfig, validate
 from plaudit.console import console
-from plaudit.stages.parts import check_llm
 from plaudit.store import STAGES, Run
 
 
@@ -21,7 +20,11 @@ def stage(name: str) -> Callable[[Run], None]:
 def run(config: RunConfig, folder: str | Path) -> Run:
     """The whole way in this folder; goes on where an earlier call with the same settings stopped."""
     validate(config)
-    check_llm(config.llm)
+    if not (Path(folder) / "run.json").exists():
+        from plaudit.stages.parts import check_llm, make_world
+
+        check_llm(config.llm)
+        make_world(config.world)
     current = Run.create(Path(folder), config)
     run_stages(current)
     return current
