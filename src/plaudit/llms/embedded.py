@@ -209,8 +209,8 @@ class EmbeddedLLM:
         spec: ``embedded``, or the path of a GGUF file.
         threads: CPU threads; by default as many as the CPUs that this process may use.
         context: tokens that the KV cache holds, all sequences together; by default 4096 or the model's own limit.
-        parallel: prompts in one decode, and texts that are written side by side. 16 was best for items of 10-20 own
-            tokens, and 4 % behind 4 for items of 60.
+        parallel: prompts in one decode, and texts that are written side by side. 16 was best for items of 5-20 own
+            tokens; for items of 60, 4 to 16 were level.
         quantize: see :data:`plaudit.llms.weights.Quantize`.
     """
 
