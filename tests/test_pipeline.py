@@ -13,10 +13,31 @@ import pytest
 
 from plaudit.store import STAGES, read_table
 
-SMALL = """
---collect.steps 6400 --judge.items 60 --judge.pairs 600 --train.arms preference task --train.seeds 1
---train.steps 16384 --train.num-envs 16 --train.horizon 32 --evaluate.episodes 8 --evaluate.examples 1 --world.size 5
-""".split()
+SMALL = [
+    "--collect.steps",
+    "6400",
+    "--judge.items",
+    "60",
+    "--judge.pairs",
+    "600",
+    "--train.arms",
+    "preference",
+    "task",
+    "--train.seeds",
+    "1",
+    "--train.steps",
+    "16384",
+    "--train.num-envs",
+    "16",
+    "--train.horizon",
+    "32",
+    "--evaluate.episodes",
+    "8",
+    "--evaluate.examples",
+    "1",
+    "--world.size",
+    "5",
+]
 
 
 def command(folder: Path) -> list[str]:
@@ -54,7 +75,9 @@ def test_running_it_again_finds_its_place_at_once(straight):
 def test_kill_9_in_every_stage_changes_nothing(straight, tmp_path):
     folder, killed = tmp_path / "r", []
     for stage in STAGES:
-        process = subprocess.Popen(command(folder), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+        process = subprocess.Popen(
+            command(folder), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+        )
         while process.poll() is None and not (folder / stage).exists():
             time.sleep(0.005)
         if process.poll() is None:
@@ -69,7 +92,11 @@ def test_kill_9_in_every_stage_changes_nothing(straight, tmp_path):
     for table in ("annotate/comparisons", "fit/rewards", "train/preference-0/curve", "evaluate/episodes"):
         same = [without_times(read_table(f / f"{table}.parquet")) for f in (straight, folder)]
         assert same[0] == same[1], table
-    rows = sqlite3.connect(folder / "ledger.sqlite").execute("SELECT COUNT(*), COUNT(DISTINCT key) FROM answers").fetchone()
+    rows = (
+        sqlite3.connect(folder / "ledger.sqlite")
+        .execute("SELECT COUNT(*), COUNT(DISTINCT key) FROM answers")
+        .fetchone()
+    )
     assert rows == (60, 60)
     assert not list(folder.rglob("checkpoint*")) and not list(folder.rglob(".*.tmp*"))
 
@@ -80,7 +107,9 @@ def without_times(rows):
 
 def test_ctrl_c_is_one_line_and_the_workers_end(tmp_path):
     folder = tmp_path / "r"
-    process = subprocess.Popen(command(folder), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command(folder), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     while process.poll() is None and not (folder / "train" / "preference-0").exists():
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)

@@ -335,4 +335,3 @@ class DoorKeyVector(VectorEnv):
         self.x[i], self.y[i] = agent
         self.door_x[i], self.door_y[i] = split, door
         self.carrying[i] = self.steps[i] = 0
-

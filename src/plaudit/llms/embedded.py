@@ -22,9 +22,8 @@ from __future__ import annotations
 
 import threading
 import time
-import zlib
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, partial
 from itertools import pairwise
 from typing import TypeVar
@@ -35,8 +34,7 @@ from numpy.typing import NDArray
 from plaudit.errors import ConfigError, LLMError
 from plaudit.llms import weights
 from plaudit.llms.base import Progress, Reply, Request
-
-Tokens = tuple[int, ...]
+from plaudit.llms.token_tree import Node, Question, Row, Strand, Task, Tokens, Writer, plan_nodes
 
 
 @dataclass
@@ -51,155 +49,7 @@ class Stats:
     """Calls of llama.cpp's decode."""
 
 
-@dataclass
-class _Row:
-    """The model's opinion on the next token, fetched as far as it is wanted: a row of logits costs milliseconds."""
-
-    best: Callable[[], int]
-    logits: Callable[[], NDArray[np.float32]]
-
-
-Taker = Callable[[_Row], None]
-
-
-@dataclass(eq=False)
-class _Task:
-    """One distinct request, the places in the call that it answers, and what its reply is made of."""
-
-    request: Request
-    places: list[int] = field(default_factory=list)
-    prompt: Tokens = ()
-    answers: tuple[Tokens, ...] = ()
-    sums: list[float] = field(default_factory=list)
-    text: str = ""
-    tokens: list[int] = field(default_factory=list)
-    seconds: float = 0.0
-    error: str = ""
-    done: bool = False
-
-    def fail(self, reason: str) -> None:
-        self.error, self.done = reason, True
-
-    def reply(self) -> Reply:
-        seconds, used = self.seconds / len(self.places), len(self.prompt)
-        if self.error:
-            return Reply("error", prompt_tokens=used, seconds=seconds, error=self.error)
-        lengths = tuple(map(len, self.answers))
-        return Reply("ok", self.text, tuple(self.sums), lengths, used, sum(lengths) + len(self.tokens), seconds)
-
-
-class _Question(_Task):
-    """A request of ``choose``: sums each answer's log-probability over its tokens (teacher forcing)."""
-
-    def rows(self) -> Iterator[tuple[Tokens, Taker]]:
-        """Paths of tokens, and who wants the row at their ends. One row scores all answers that go on from it."""
-        rows: dict[Tokens, list[tuple[int, int]]] = {}
-        for number, answer in enumerate(self.answers):
-            for depth, token in enumerate(answer):
-                rows.setdefault(answer[:depth], []).append((number, token))
-        self.sums, self._missing = [0.0] * len(self.answers), len(rows)
-        for start, wanted in sorted(rows.items()):
-            yield self.prompt + start, partial(self._take, wanted)
-
-    def _take(self, wanted: list[tuple[int, int]], row: _Row) -> None:
-        logits = row.logits()
-        top = logits.max()
-        log_total = float(top) + float(np.log(np.exp(logits - top).sum(dtype=np.float64)))
-        if not np.isfinite(log_total):
-            self.fail("the model's output is not finite; try another GGUF file")
-        for number, token in wanted:
-            self.sums[number] += float(logits[token]) - log_total
-        self._missing -= 1
-        self.done = self.done or self._missing == 0
-
-
-class _Writer(_Task):
-    """A request of ``generate``: picks a token from each row, until it is done."""
-
-    def begin(self, detokenise: Callable[[list[int]], str], ends: Callable[[int], bool]) -> None:
-        # The prompt is part of the seed: else all prompts of a batch drew the same numbers, and were correlated.
-        seed = [self.request.seed, zlib.crc32(self.request.prompt.encode())]
-        self._random, self._detokenise, self._ends = np.random.default_rng(seed), detokenise, ends
-
-    def take(self, row: _Row) -> None:
-        self.tokens.append(row.best() if self.request.temperature <= 0 else self._sample(row.logits()))
-        if self._ends(self.tokens[-1]):
-            self.done = True
-            return
-        text = self._detokenise(self.tokens)
-        cuts = [at for stop in self.request.stop if (at := text.find(stop)) >= 0]
-        self.text = text[: min(cuts)] if cuts else text
-        self.done = bool(cuts) or len(self.tokens) >= self.request.max_tokens
-
-    def _sample(self, logits: NDArray[np.float32]) -> int:
-        heaped = np.exp((logits - logits.max()).astype(np.float64) / self.request.temperature).cumsum()
-        return int(heaped.searchsorted(self._random.random() * heaped[-1], side="right"))
-
-
-@dataclass(eq=False)
-class _Strand:
-    """A path from the tree's root to a leaf: what one sequence of the KV cache holds."""
-
-    tasks: list[_Task]
-    path: Tokens
-    takers: dict[int, list[Taker]]
-    """Number of the path's first tokens -> who wants the row after them."""
-    writer: _Writer | None = None
-    seq: int = 0
-    keep: int = 0
-    """Number of first tokens that are copied from the held sequence."""
-
-    def cells(self, before: Tokens) -> int:
-        """At most so many beyond those of the path before: own tokens, some evaluated again, and some to come."""
-        again = len(self.path) - min(self.takers) + 1
-        to_come = self.writer.request.max_tokens if self.writer else 0
-        return len(self.path) - _common(self.path, before) + again + to_come
-
-
-@dataclass(eq=False)
-class _Node:
-    """A token to evaluate, the sequences that it belongs to, and who wants the row after it."""
-
-    token: int
-    pos: int
-    seqs: list[int] = field(default_factory=list)
-    takers: list[Taker] = field(default_factory=list)
-
-
-def _common(a: Tokens, b: Tokens) -> int:
-    """Length of the common beginning, by bisection: slices compare faster than a loop runs."""
-    low, high = 0, min(len(a), len(b))
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if a[low:middle] == b[low:middle] else (low, middle - 1)
-    return low
-
-
-def _plan(strands: list[_Strand], held: Tokens) -> list[_Node]:
-    """The nodes of the strands' tree that are not in the held sequence, parents first.
-
-    llama.cpp lets sequences share a new token only if they have equally much in the cache; therefore a strand shares
-    new nodes with its neighbour only where both keep the same part of the held sequence.
-    """
-    plan: list[_Node] = []
-    nodes: dict[int, _Node] = {}
-    before: _Strand | None = None
-    for strand in strands:
-        strand.keep = begin = min(_common(strand.path, held), min(strand.takers) - 1)
-        if before and before.keep <= begin < (shared := _common(strand.path, before.path)):
-            strand.keep, begin = before.keep, shared
-        nodes = {at: nodes[at] for at in range(strand.keep, begin)}
-        for at in range(begin, len(strand.path)):
-            nodes[at] = _Node(strand.path[at], at)
-            plan.append(nodes[at])
-        for at, node in nodes.items():
-            node.seqs.append(strand.seq)
-            node.takers += strand.takers.get(at + 1, [])
-        before = strand
-    return plan
-
-
-T = TypeVar("T", bound=_Task)
+T = TypeVar("T", bound=Task)
 
 
 class EmbeddedLLM:
@@ -266,11 +116,11 @@ class EmbeddedLLM:
         An answer is tokenised by itself and never merged with the end of the prompt: so it is when a model writes it.
         """
         keys = [(request.chat, request.prompt, request.answers) for request in requests]
-        return self._ask(requests, keys, _Question, self._question_strands, progress)
+        return self._ask(requests, keys, Question, self._question_strands, progress)
 
     def generate(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Reply]:
         """Continue each prompt. A sample depends on its request's seed and prompt, not on the rest of the call."""
-        return self._ask(requests, requests, _Writer, self._writer_strands, progress)
+        return self._ask(requests, requests, Writer, self._writer_strands, progress)
 
     def clear(self) -> None:
         """Forget the KV cache: the next call evaluates its prompts from the first token on."""
@@ -289,7 +139,7 @@ class EmbeddedLLM:
         requests: Sequence[Request],
         keys: Sequence[Hashable],
         kind: type[T],
-        strands: Callable[[list[T]], Iterator[_Strand]],
+        strands: Callable[[list[T]], Iterator[Strand]],
         progress: Progress | None,
     ) -> list[Reply]:
         """Answer each distinct request once; ``keys`` says which are the same."""
@@ -308,8 +158,8 @@ class EmbeddedLLM:
                 raise
         return [tasks[key].reply() for key in keys]
 
-    def _question_strands(self, tasks: list[_Question]) -> Iterator[_Strand]:
-        strand: _Strand | None = None
+    def _question_strands(self, tasks: list[Question]) -> Iterator[Strand]:
+        strand: Strand | None = None
         for task in tasks:
             task.answers = tuple(map(self._answer_tokens, task.request.answers))
             if not task.answers or () in task.answers:
@@ -322,19 +172,19 @@ class EmbeddedLLM:
                 else:
                     if strand:
                         yield strand
-                    strand = _Strand([], path, {})
+                    strand = Strand([], path, {})
                 strand.tasks.append(task)
                 strand.takers.setdefault(len(path), []).append(taker)
         if strand:
             yield strand
 
-    def _writer_strands(self, tasks: list[_Writer]) -> Iterator[_Strand]:
+    def _writer_strands(self, tasks: list[Writer]) -> Iterator[Strand]:
         for task in tasks:
             if self._read(task, task.request.max_tokens):
                 task.begin(self._text, self._vocab.is_eog)
-                yield _Strand([task], task.prompt, {len(task.prompt): [task.take]}, task)
+                yield Strand([task], task.prompt, {len(task.prompt): [task.take]}, task)
 
-    def _read(self, task: _Task, more: int) -> bool:
+    def _read(self, task: Task, more: int) -> bool:
         """Tokenise the prompt; False and a failed task where that, or its room in the context, is impossible."""
         try:
             task.prompt = self._prompt_tokens(task.request)
@@ -372,9 +222,9 @@ class EmbeddedLLM:
         whole, anchor = (self._vocab.detokenize(ids) for ids in (self._anchor + tokens, self._anchor))
         return str(whole[len(anchor) :])
 
-    def _run(self, strands: Iterator[_Strand], total: int, progress: Progress) -> None:
+    def _run(self, strands: Iterator[Strand], total: int, progress: Progress) -> None:
         """Evaluate the strands in batches; a writer stays until it is done, and newcomers take the places left."""
-        live: list[_Strand] = []
+        live: list[Strand] = []
         waiting = next(strands, None)
         while waiting or live:
             start, running = time.perf_counter(), list(live)
@@ -400,19 +250,19 @@ class EmbeddedLLM:
         if total:  # requests that failed before any batch
             progress(total)
 
-    def _fits(self, running: list[_Strand], strand: _Strand) -> bool:
+    def _fits(self, running: list[Strand], strand: Strand) -> bool:
         """Whether there is a free sequence, and room in the cache (what is held shrinks to what newcomers share)."""
         chain = [*running, strand]
         cells = chain[0].cells(()) + sum(each.cells(before.path) for before, each in pairwise(chain))
         return not running or (len(running) < self.parallel and cells <= self.context)
 
-    def _step(self, live: list[_Strand], fresh: list[_Strand]) -> None:
+    def _step(self, live: list[Strand], fresh: list[Strand]) -> None:
         """One decode: all new tokens of the newcomers, and the last token of each writer."""
         context = self._context
         free = set(range(1, self.parallel + 1)) - {strand.seq for strand in live}
         for strand in fresh:
             strand.seq = free.pop()
-        plan = _plan(fresh, self._held)
+        plan = plan_nodes(fresh, self._held)
         if fresh:
             context.memory_seq_rm(0, max(strand.keep for strand in fresh), -1)
         for strand in fresh:
@@ -420,18 +270,18 @@ class EmbeddedLLM:
         for strand in live:
             assert strand.writer
             tokens = strand.writer.tokens
-            plan.append(_Node(tokens[-1], len(strand.path) + len(tokens) - 1, [strand.seq], [strand.writer.take]))
+            plan.append(Node(tokens[-1], len(strand.path) + len(tokens) - 1, [strand.seq], [strand.writer.take]))
         self._decode(plan)
         if fresh:
             context.memory_seq_rm(0, -1, -1)
             context.memory_seq_cp(fresh[-1].seq, 0, 0, -1)
             self._held = fresh[-1].path
         for at, node in enumerate(plan):
-            row = _Row(partial(self._greedy.sample, context, at), cache(partial(self._logits, at)))
+            row = Row(partial(self._greedy.sample, context, at), cache(partial(self._logits, at)))
             for take in node.takers:
                 take(row)
 
-    def _decode(self, plan: list[_Node]) -> None:
+    def _decode(self, plan: list[Node]) -> None:
         self._batch.reset()
         for node in plan:
             self._batch.add(node.token, node.pos, node.seqs, bool(node.takers))

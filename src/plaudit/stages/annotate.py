@@ -69,7 +69,7 @@ def draw(observations: list[dict], items: int, pairs: int, seed: int) -> tuple[l
     """
     rng = np.random.default_rng(seed)
     turn: Counter[str] = Counter()
-    order = []
+    order: list[tuple[int, int, str]] = []
     for i in rng.permutation(len(observations)):
         event = observations[i]["event"]
         order.append((turn[event], len(order), observations[i]["text"]))
