@@ -59,6 +59,13 @@ def test_a_judge_that_only_knows_seats_is_found_out(protocol):
     assert all(abs(c.probability - 0.5) < 1e-9 for c in comparisons)
 
 
+def test_neither_names_no_seat():
+    both = [Comparison("a", "b", "tie", 0.5, 0.5, 0.5), Comparison("a", "b", "ok", 0.75, 1.0, 0.5)]
+    seats = seat_statistics(both)
+    assert (seats.pairs, seats.flip_rate, seats.first_rate) == (2, 0.0, 1.0)
+    assert seat_statistics(both[:1]).first_rate is None
+
+
 def test_both_orders_cancel_a_bias_that_one_order_does_not():
     comparisons = Pairwise(prompts.load("pairwise")).compare(judge(skill=1, bias=3), "g", [(b, a) for a, b in PAIRS])
     assert all(c.forward > 0.5 for c in comparisons)  # one order alone is wrong on every pair

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from plaudit.errors import StoreError
+from plaudit.errors import JudgeFailedError, StoreError
 from plaudit.llms.base import Reply, Request
 from plaudit.llms.ledger import BATCH, Ledger, LedgerLLM
 
@@ -60,6 +60,13 @@ def test_failures_are_stored_counted_and_asked_again(tmp_path):
         replies = LedgerLLM(model, ledger).choose([question("fail"), question("fine")])
         assert [r.status for r in replies] == ["error", "ok"] and "fail" in model.asked
     assert (ledger.spend().answers, ledger.spend().failures) == (2, 1)
+
+
+def test_a_failing_model_is_not_asked_to_the_end(tmp_path):
+    model = Counting()
+    with pytest.raises(JudgeFailedError, match="the rest was not asked"):
+        LedgerLLM(model, Ledger(tmp_path / "l.sqlite"), 0.1).choose([question(f"fail {i}") for i in range(600)])
+    assert len(model.asked) == BATCH
 
 
 def test_models_and_parameters_do_not_share_answers():

@@ -60,7 +60,23 @@ def doorkeys():
     return RewardWrapper(DoorKeyVector(16, 5), TaskReward(), Shaping(), DoorKey(5, render_mode=None).event)
 
 
-def test_resume_gives_the_same_weights(tmp_path):
+class Events:
+    """The event's number, as a reward of the observation alone."""
+
+    of_observation = True
+
+    def __call__(self, transitions):
+        return transitions.observations["event"].astype(np.float32)
+
+
+SHAPINGS = [Shaping(count_power=3.0), Shaping(potential=True, task_weight=1.0, gamma=0.99)]
+
+
+@pytest.mark.parametrize("shaping", SHAPINGS, ids=["counts", "potential"])
+def test_resume_gives_the_same_weights(tmp_path, shaping):
+    def doorkeys():
+        return RewardWrapper(DoorKeyVector(16, 5), Events(), shaping, DoorKey(5, render_mode=None).event)
+
     config = PPOConfig(steps=16 * 32 * 8, num_envs=16, horizon=32, minibatch=128)
     straight = PPO(doorkeys(), config, 0)
     straight.train()
@@ -73,6 +89,31 @@ def test_resume_gives_the_same_weights(tmp_path):
     resumed.train()
     for name, weights in straight.net.state_dict().items():
         assert torch.equal(weights, resumed.net.state_dict()[name]), name
+
+
+def test_resume_without_a_worlds_state_begins_the_episodes_anew(tmp_path):
+    trainer = PPO(corridors(), PPOConfig(steps=512, num_envs=8, horizon=32, minibatch=64), 0)
+    trainer.update()
+    save_tree(tmp_path / "c.safetensors", trainer.get_state())
+    resumed = PPO(corridors(), trainer.config, 5)
+    before = resumed.obs.copy()
+    resumed.set_state(load_tree(tmp_path / "c.safetensors"))
+    assert resumed.steps == 256 and np.array_equal(resumed.obs, before)
+
+
+@pytest.mark.parametrize("ends", [False, True], ids=["cut off", "ended"])
+def test_only_an_episode_that_was_cut_off_is_worth_what_would_follow(ends):
+    class OneStep(Corridor):
+        def step(self, action):
+            return 4, 1.0, ends, True, {"task_reward": 1.0, "success": 0.0}
+
+    envs = SyncVectorEnv([OneStep], autoreset_mode=AutoresetMode.SAME_STEP)
+    trainer = PPO(envs, PPOConfig(steps=1, num_envs=1, horizon=1, gamma=0.5), 0)
+    rollout, _ = trainer._collect()
+    with torch.no_grad():
+        after = float(trainer.net(trainer.net.encoder.pack(np.array([4])))[1])
+    assert abs(after) > 1e-4
+    assert float(rollout.rewards) == pytest.approx(1.0 if ends else 1.0 + 0.5 * after)
 
 
 def test_advantages_by_hand():

@@ -170,7 +170,7 @@ def test_the_report_waits_for_evaluation(tmp_path: Path) -> None:
 def test_a_win_is_told(tmp_path: Path) -> None:
     html = render(make_run(tmp_path / "r", WINS))
     assert headline(html) == (
-        "The agent trained only on the LLM's reward solves 95% of new layouts; on the task reward alone 5%."
+        "The agent trained only on the LLM's reward solves 95% of new episodes; on the task reward alone 5%."
     )
     assert "2 seeds are too few for a claim" in html and "plaudit run doorkey" in html
     assert "+90.0 points (+80.0 to +100.0: lowest and highest of 2 seeds, not an interval)" in html

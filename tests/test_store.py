@@ -7,7 +7,17 @@ import pytest
 import torch
 
 from plaudit import store
-from plaudit.config import RunConfig, TrainConfig, differences, from_dict, load_recipe, recipes, to_dict, validate
+from plaudit.config import (
+    JudgeConfig,
+    RunConfig,
+    TrainConfig,
+    differences,
+    from_dict,
+    load_recipe,
+    recipes,
+    to_dict,
+    validate,
+)
 from plaudit.errors import ConfigError, StoreError
 from plaudit.store import Run
 
@@ -31,6 +41,30 @@ def test_settings_that_change_only_the_speed_are_taken(tmp_path):
     assert Run.create(tmp_path / "r", RunConfig(train=TrainConfig(workers=7))).finished("collect")
 
 
+def test_a_stage_is_done_again_when_what_it_rests_on_has_changed(tmp_path):
+    prompt = tmp_path / "mine.txt"
+    prompt.write_text("one")
+    run = Run.create(tmp_path / "r", RunConfig(judge=JudgeConfig(prompt=str(prompt))))
+    for stage in ("collect", "annotate", "fit"):
+        (run.stage(stage) / "table").write_text(stage)
+        run.finish(stage, 1.0)
+    assert run.finished("fit")
+    prompt.write_text("another question")
+    assert run.finished("collect") and not run.finished("annotate") and not run.finished("fit")
+    run.finish("annotate", 2.0)
+    assert run.finished("annotate") and not run.finished("fit")
+    (run.stage("annotate") / "table").unlink()
+    assert not run.finished("annotate")
+
+
+def test_one_process_at_a_time(tmp_path):
+    run = Run.create(tmp_path / "r", RunConfig())
+    with run.lock(), pytest.raises(StoreError, match="another plaudit"), Run.open(run.folder).lock():
+        pass
+    with run.lock():
+        pass
+
+
 def test_a_newer_folder_is_refused(tmp_path):
     Run.create(tmp_path / "r", RunConfig())
     path = tmp_path / "r" / "run.json"
@@ -39,7 +73,7 @@ def test_a_newer_folder_is_refused(tmp_path):
         Run.open(tmp_path / "r")
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1", "\x00\x01"])
+@pytest.mark.parametrize("content", ["", "{", "[1", "\x00\x01", "[]", '{"format": "2"}', "3"])
 def test_a_damaged_record_is_named(tmp_path, content):
     Run.create(tmp_path / "r", RunConfig())
     (tmp_path / "r" / "run.json").write_text(content)

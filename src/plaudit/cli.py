@@ -24,7 +24,7 @@ VERBS = {
     "annotate": "Ask the LLM which observations show more progress.",
     "fit": "Fit a Bradley-Terry reward model to the answers.",
     "train": "Train an agent for each reward and control.",
-    "evaluate": "Measure the agents on layouts that no training saw.",
+    "evaluate": "Measure the agents on freshly drawn episodes.",
     "report": "Write the run's report.html.",
     "list": "Worlds, models, protocols, routes, prompts, recipes.",
 }
@@ -99,11 +99,10 @@ Commands (plaudit COMMAND --help for its options):
 def run(words: list[str]) -> int:
     """``plaudit run [WORLD] [--recipe R] [--out FOLDER] [--SECTION.SETTING VALUE ...]``."""
     from plaudit import stages
-    from plaudit.console import console
 
     out, name, config = parse_config("run", words)
     current = stages.run(config, out or f"runs/{name}")
-    console.print(summary(current))
+    print(summary(current))  # plain, so that the path is never wrapped
     return 0
 
 
@@ -120,6 +119,8 @@ def parse_config(verb: str, words: list[str]) -> tuple[str, str, RunConfig]:
     world = ""
     if words and not words[0].startswith("-"):
         world, words = words[0], words[1:]
+        if world not in entries("worlds") and ("/" in world or Path(world).exists()):
+            raise ConfigError(f"{world} is no run: it has no run.json. Make one: plaudit {verb} doorkey --out {world}")
         if world not in entries("worlds"):
             raise ConfigError(f"there is no world {world!r}.{did_you_mean(world, entries('worlds'))}")
     base = load_recipe(recipe or (world if world in recipes() else "doorkey"))
@@ -150,7 +151,7 @@ def take(words: list[str], option: str) -> tuple[list[str], str]:
 
 def one_stage(verb: str, words: list[str]) -> int:
     """``plaudit STAGE RUN``: one stage of an existing run; ``collect`` may make the run."""
-    from plaudit.stages import run_stages
+    from plaudit.stages import prepare, run_stages
     from plaudit.store import Run
 
     if words and words[0] in ("-h", "--help"):
@@ -160,11 +161,8 @@ def one_stage(verb: str, words: list[str]) -> int:
         )
         return 0
     if verb == "collect" and (not words or not (Path(words[0]) / "run.json").is_file()):
-        from plaudit.config import validate
-
         out, name, config = parse_config(verb, words)
-        validate(config)
-        run_stages(Run.create(Path(out or f"runs/{name}"), config), (verb,))
+        run_stages(prepare(config, out or f"runs/{name}"), (verb,))
         return 0
     if len(words) != 1:
         raise ConfigError(f"give the folder of one run: plaudit {verb} runs/doorkey")
@@ -177,12 +175,16 @@ def calibrate(words: list[str]) -> int:
     from plaudit.config import validate
     from plaudit.judging.calibrate import show
     from plaudit.stages.calibrate import calibrate as measure
+    from plaudit.stages.parts import check
 
     words, pairs = take(words, "--pairs")
     if pairs and not pairs.isdigit():
         raise ConfigError(f"--pairs takes a number, got {pairs!r}.")
+    if pairs and int(pairs) < 10:
+        raise ConfigError(f"--pairs must be at least 10, got {pairs}.")
     out, _, config = parse_config("calibrate", words)
     validate(config)
+    check(config)
     rows = measure(config, int(pairs or 60))
     show(rows)
     if out:
@@ -197,6 +199,12 @@ def show_list(words: list[str]) -> int:
     from plaudit import prompts, registry
     from plaudit.config import recipes
 
+    if words and words[0] in ("-h", "--help"):
+        print(
+            f"plaudit list [KIND ...]\n\n{VERBS['list']}\n\nKIND: --"
+            + ", --".join((*registry.KINDS, "prompts", "recipes"))
+        )
+        return 0
     kinds = {f"--{kind}": kind for kind in (*registry.KINDS, "prompts", "recipes")}
     unknown = [w for w in words if w not in kinds]
     if unknown:
@@ -224,7 +232,7 @@ def summary(current: Any) -> str:
     from plaudit.store import STAGES
 
     record = current.finished("evaluate")
-    lines = ["", "success of the agents on new layouts:"]
+    lines = ["", "success of the agents on freshly drawn episodes:"]
     for arm, rate in record["summary"]["success"].items():
         lines.append(f"  {arm:12} {rate:6.1%}")
     seconds = sum(current.finished(s)["seconds"] for s in STAGES)

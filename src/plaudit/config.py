@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import tomllib
 import types
 import typing
@@ -110,7 +111,7 @@ class ShapingConfig:
     count_power: float = 3.0
     """Divide by N^power, N = times that this event has occurred in the episode; 0 does not count."""
     potential: bool = False
-    """gamma * r(s') - r(s) in place of r(s'), which keeps the best policy; no quantile and no counts then."""
+    """gamma * r(s') - r(s) in place of r(s'), added to the task reward, whose best policy it keeps; no quantile or count."""
     task_weight: float = 0.0
     """Weight of the world's own reward in the sum; 0 trains on the LLM alone."""
     llm_weight: float = 1.0
@@ -152,7 +153,7 @@ class EvaluateConfig:
     """How the trained agents are measured."""
 
     episodes: int = 100
-    """Episodes of each agent, on layouts that no training saw."""
+    """Episodes of each agent, drawn from seeds that no training uses."""
     examples: int = 3
     """Episodes of the first agent of each arm that are recorded frame by frame for the report."""
 
@@ -244,31 +245,47 @@ def validate(config: RunConfig) -> None:
     registry.find("protocols", config.judge.protocol)
     for arm in config.train.arms:
         registry.find("routes", arm)
+    potential, task_weight = config.shaping.potential, config.shaping.task_weight
+    enough = math.ceil(10 / max(0.01, config.fit.held_out) ** 2)
     rules = [
         ("train.arms", len(set(config.train.arms)) == len(config.train.arms) > 0, "one or more different arms"),
-        ("train.seeds", config.train.seeds >= 1, "at least 1"),
+        ("train.seeds", 1 <= config.train.seeds < 400, "between 1 and 399"),
+        ("seed", 0 <= config.seed < 10_000, "between 0 and 9999"),
+        ("train.workers", config.train.workers >= 0, "0 or more"),
+        ("shaping.potential", not potential or task_weight > 0, POTENTIAL_NEEDS_TASK),
         ("train.gamma", 0 <= config.train.gamma < 1, "at least 0 and below 1"),
         ("fit.held_out", 0 < config.fit.held_out < 0.9, "between 0 and 0.9"),
-        ("fit.members", config.fit.members >= 1, "at least 1"),
         ("shaping.quantile", config.shaping.quantile < 1, "below 1"),
         ("shaping.count_power", config.shaping.count_power >= 0, "at least 0"),
         ("judge.max_failures", 0 <= config.judge.max_failures <= 1, "between 0 and 1"),
         ("judge.items", config.judge.items >= 10, "at least 10"),
-        ("judge.pairs", config.judge.pairs >= 10, "at least 10"),
+        ("judge.pairs", config.judge.pairs >= enough, f"at least {enough}, so that enough of them are held out"),
         ("evaluate.episodes", config.evaluate.episodes >= 1, "at least 1"),
         ("evaluate.examples", config.evaluate.examples >= 0, "0 or more"),
         ("llm.context", config.llm.context >= 256, "at least 256"),
         ("llm.threads", config.llm.threads >= 0, "0 or more"),
     ]
-    for section in ("collect", "train"):
-        part = getattr(config, section)
-        rules += [(f"{section}.{k}", getattr(part, k) >= 1, "at least 1") for k in ("steps", "num_envs")]
+    whole = {
+        "collect": ("steps", "num_envs"),
+        "train": ("steps", "num_envs", "horizon", "epochs", "minibatch", "width"),
+        "fit": ("members", "steps", "batch", "width"),
+    }
+    rules += [
+        (f"{s}.{k}", getattr(getattr(config, s), k) >= 1, "at least 1") for s, keys in whole.items() for k in keys
+    ]
+    rates = [(f"{s}.learning_rate", getattr(config, s).learning_rate) for s in ("train", "fit")]
+    rules += [(path, 0 < rate < 1, "above 0 and below 1") for path, rate in rates]
     for path, holds, wanted in rules:
         if not holds:
             value: Any = config
             for name in path.split("."):
                 value = getattr(value, name)
             raise ConfigError(f"{path} must be {wanted}, got {value!r}.")
+
+
+POTENTIAL_NEEDS_TASK = (
+    "used with --shaping.task-weight above 0: alone it adds up to the same for every way an episode can go"
+)
 
 
 def fingerprint(*parts: Any) -> str:

@@ -11,7 +11,7 @@ from gymnasium.vector import VectorEnv
 
 from plaudit.envs.base import World
 from plaudit.policies.base import Policy
-from plaudit.vector import step_observations, step_value
+from plaudit.vector import observation_keys, rows, stack, step_observations, step_value, take
 
 
 @dataclass
@@ -40,23 +40,17 @@ def distinct_descriptions(
         ended = terminated | truncated
         led_to = step_observations(observations, infos, ended)
         progress = step_value(infos, "progress", ended)
-        for i in range(envs.num_envs):
-            one = _single(led_to, i)
-            key = b"".join(np.asarray(v).tobytes() for v in one.values()) if isinstance(one, dict) else one.tobytes()
+        for i, key in enumerate(observation_keys(led_to)):
             if key not in texts:
+                one = rows(take(led_to, [i]))[0]
                 texts[key] = world.describe(one)
-            entry = seen.setdefault(texts[key], Seen(texts[key], one))
+                seen.setdefault(texts[key], Seen(texts[key], one))
+            entry = seen[texts[key]]
             entry.count += 1
             entry.progress += float(progress[i])
         if advance is not None:
             advance(envs.num_envs)
     return list(seen.values())
-
-
-def _single(observations: Any, i: int) -> Any:
-    if isinstance(observations, dict):
-        return {k: np.array(v[i]) for k, v in observations.items()}
-    return np.array(observations[i])
 
 
 @dataclass(frozen=True)
@@ -114,12 +108,7 @@ def record_episode(world: World, policy: Policy, seed: int, max_steps: int = 200
     steps = [Step(0, "", world.describe(observation), observation, 0.0, False, world.render())]
     over = False
     while not over and len(steps) <= max_steps:
-        batch = (
-            {k: np.asarray(v)[None] for k, v in observation.items()}
-            if isinstance(observation, dict)
-            else (np.asarray(observation)[None])
-        )
-        action = policy.act(batch)[0]
+        action = policy.act(stack([observation]))[0]
         observation, reward, terminated, truncated, info = world.step(action)
         over = bool(terminated or truncated)
         word = names[int(action)] if names else str(action)

@@ -7,6 +7,7 @@ when a command is run again. Tables are Parquet, weights safetensors, everything
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import platform
@@ -37,6 +38,8 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "report": (),
 }
 """The settings that decide a stage's result, beside those of the stages before it."""
+FILES = {"collect": (("collect", "policy"),), "annotate": (("judge", "prompt"), ("llm", "model"))}
+"""Settings that may name a file or folder; when that changes, the stage is done again."""
 INERT = {("train", "workers"), ("llm", "threads")}
 """Settings that change how fast a result is there, not the result."""
 
@@ -59,12 +62,13 @@ class Run:
                     "Give another folder (--out NAME), the old settings, or delete it."
                 )
             return cls(folder, config)
-        if folder.exists() and any(folder.iterdir()):
-            raise StoreError(f"{folder} is not empty and is no run. Give another folder: --out NAME")
-        run = cls(folder, config)
+        run, record = cls(folder, config), {"format": FORMAT, "config": to_dict(config)} | provenance()
         with explain_disk_errors(folder):
+            # Hidden files may be what a killed start has left.
+            if folder.exists() and any(not p.name.startswith(".") for p in folder.iterdir()):
+                raise StoreError(f"{folder} is not empty and is no run. Give another folder: --out NAME")
             folder.mkdir(parents=True, exist_ok=True)
-            write_json(folder / "run.json", {"format": FORMAT, "config": to_dict(config)} | provenance())
+            write_json(folder / "run.json", record)
         return run
 
     @classmethod
@@ -73,12 +77,14 @@ class Run:
         if not (folder / "run.json").is_file():
             raise StoreError(f"{folder} is no run: it has no run.json. Make one: plaudit run doorkey --out {folder}")
         record = read_json(folder / "run.json")
-        if record.get("format", 0) > FORMAT:
+        if not isinstance(record, dict) or not isinstance(record.get("format"), int) or "config" not in record:
+            raise _unreadable(folder / "run.json", "it is not the record of a run")
+        if record["format"] > FORMAT:
             raise StoreError(
                 f"{folder} was made by a newer plaudit ({record.get('plaudit')}, folder format {record['format']}; "
                 f"this is {__version__}, format {FORMAT}). Type: pip install -U plaudit"
             )
-        return cls(folder, from_dict(RunConfig, record.get("config", {})))
+        return cls(folder, from_dict(RunConfig, record["config"]))
 
     @property
     def record(self) -> dict[str, Any]:
@@ -89,30 +95,50 @@ class Run:
         """Folder of a stage; made where it is missing."""
         path = self.folder / name
         with explain_disk_errors(path):
-            path.mkdir(exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
         return path
 
     def expected(self, name: str) -> str:
-        """Fingerprint of all settings that this stage's result depends on."""
-        config, parts = _decisive(self.config), []
+        """Fingerprint of all that this stage's result depends on: settings, files they name, and earlier stages."""
+        config, parts = _decisive(self.config), list[Any]()
         for stage in STAGES[: STAGES.index(name) + 1]:
             parts += [[key, config[key]] for key in NEEDS[stage]]
+            parts += [_file_mark(config[section][key]) for section, key in FILES.get(stage, ())]
+            if stage != name and (self.folder / stage / "stage.json").is_file():
+                parts.append(fingerprint((self.folder / stage / "stage.json").read_text(encoding="utf-8")))
         return fingerprint(FORMAT, parts)
 
     def finished(self, name: str) -> dict[str, Any] | None:
-        """The stage's record where it is finished with these settings, else None."""
+        """The stage's record where it is finished with these settings and whole, else None."""
         path = self.folder / name / "stage.json"
         if not path.is_file():
             return None
         record = read_json(path)
-        return record if record["settings"] == self.expected(name) else None
+        if not isinstance(record, dict) or record.get("settings") != self.expected(name):
+            return None
+        return record if all((self.folder / file).is_file() for file in record["files"]) else None
 
     def finish(self, name: str, seconds: float, **summary: Any) -> dict[str, Any]:
         """Mark the stage as finished; ``summary`` is what ``plaudit run`` and the report show of it."""
         record = {"settings": self.expected(name), "seconds": round(seconds, 3), "summary": summary}
+        files = [p for p in self.stage(name).rglob("*") if p.is_file() and not p.name.startswith(".")]
+        names = {p.relative_to(self.folder).as_posix() for p in files} - {f"{name}/stage.json"}
+        record["files"] = sorted(names | ({"report.html"} if name == "report" else set()))
         record |= {"finished": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()), "plaudit": __version__}
         write_json(self.stage(name) / "stage.json", record)
         return record
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Only one process works in a run at a time."""
+        with explain_disk_errors(self.folder), (self.folder / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StoreError(
+                    f"another plaudit is at work in {self.folder}. Wait for it, or give another folder: --out NAME"
+                ) from None
+            yield
 
     def require(self, name: str) -> Path:
         """Folder of a stage that must be finished."""
@@ -126,6 +152,22 @@ def _decisive(config: RunConfig) -> dict[str, Any]:
     for section, key in INERT:
         del values[section][key]
     return values
+
+
+def _file_mark(name: str) -> list[Any]:
+    """What changes when a named file does: its size and time; for an agent's folder those of its weights."""
+    path = Path(name)
+    path = path / "agent.safetensors" if name and path.is_dir() else path
+    return [path.stat().st_size, path.stat().st_mtime_ns] if path.is_file() else []
+
+
+def _unreadable(path: Path, why: object) -> StoreError:
+    cure = (
+        "Restore it, or start anew in another folder: --out NAME"
+        if path.name == "run.json"
+        else f"Delete {path.parent} and run the same command again"
+    )
+    return StoreError(f"{path} cannot be read: {why}. {cure}.")
 
 
 def provenance() -> dict[str, Any]:
@@ -199,7 +241,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read: {error}. Delete it and run the same command again.") from None
+        raise _unreadable(path, error) from None
 
 
 def write_table(path: Path, rows: Sequence[Any]) -> None:
@@ -220,7 +262,7 @@ def read_table(path: Path) -> list[dict[str, Any]]:
     try:
         return pq.read_table(path).to_pylist()
     except (OSError, pa.ArrowException) as error:
-        raise StoreError(f"{path} cannot be read: {error}. Delete it and run the same command again.") from None
+        raise _unreadable(path, error) from None
 
 
 def save_tree(path: Path, tree: dict[str, Any]) -> None:
@@ -267,4 +309,4 @@ def load_tree(path: Path) -> dict[str, Any]:
         with safe_open(str(path), framework="pt") as file:
             return join(json.loads(file.metadata()["tree"]), file)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path} cannot be read: {error}. Delete it and run the same command again.") from None
+        raise _unreadable(path, error) from None

@@ -80,7 +80,7 @@ class Comparison:
         """Whether the verdict changed when the seats were swapped; None where it cannot be told."""
         if self.forward is None or self.backward is None:
             return None
-        return (self.forward > 0.5) != (self.backward > 0.5)
+        return (self.forward - 0.5) * (self.backward - 0.5) < 0
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,8 @@ def seat_statistics(comparisons: Sequence[Comparison]) -> SeatStatistics:
     both = [(c.forward, c.backward) for c in comparisons if c.forward is not None and c.backward is not None]
     if not both:
         return SeatStatistics(0, None, None)
-    flips = sum((there > 0.5) != (back > 0.5) for there, back in both)
-    first = sum(int(there > 0.5) + int(back < 0.5) for there, back in both)
-    return SeatStatistics(len(both), flips / len(both), first / (2 * len(both)))
+    flips = sum((there - 0.5) * (back - 0.5) < 0 for there, back in both)
+    # An answer that names neither seat says nothing about a preference for one.
+    named_first = [there > 0.5 for there, _ in both if there != 0.5] + [back < 0.5 for _, back in both if back != 0.5]
+    rate = sum(named_first) / len(named_first) if named_first else None
+    return SeatStatistics(len(both), flips / len(both), rate)

@@ -46,19 +46,26 @@ class Calibration:
     """Money."""
 
 
+CLEAR_GAP = 0.15
+"""Progress is a mean over occurrences: a smaller difference is no known order."""
+
+
 def known_pairs(texts: Sequence[str], progress: Sequence[float], pairs: int, seed: int) -> list[Pair]:
-    """Pairs of descriptions whose progress differs, the better one first in half of them; levels drawn evenly."""
+    """Different pairs of descriptions whose progress clearly differs, the better one first; levels drawn evenly."""
     rng = np.random.default_rng(seed)
-    levels: dict[float, list[str]] = {}
-    for text, value in zip(texts, progress, strict=True):
-        levels.setdefault(round(value, 1), []).append(text)
+    levels: dict[float, list[int]] = {}
+    for i, value in enumerate(progress):
+        levels.setdefault(round(value, 1), []).append(i)
     values = sorted(levels)
-    found: list[Pair] = []
-    while len(found) < pairs and len(values) > 1:
+    found: dict[Pair, None] = {}
+    for _ in range(100 * pairs):
+        if len(found) == pairs or len(values) < 2:
+            break
         low, high = sorted(rng.choice(len(values), 2, replace=False))
-        worse, better = (str(rng.choice(levels[values[i]])) for i in (low, high))
-        found.append((better, worse))
-    return found
+        worse, better = (int(rng.choice(levels[values[i]])) for i in (low, high))
+        if progress[better] - progress[worse] >= CLEAR_GAP:
+            found[texts[better], texts[worse]] = None
+    return list(found)
 
 
 def measure(llm: LLM, goal: str, pairs: Sequence[Pair], protocol: str, chat: bool) -> Calibration:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -23,6 +24,7 @@ ANSWERS = (" A", " B")
 class Pairwise:
     """Which of two shows more progress? Log-probabilities, both orders."""
 
+    fields: ClassVar = ("goal", "first", "second")
     prompt: prompts.Prompt
     """Has the fields ``$goal``, ``$first`` and ``$second``."""
     chat: bool = False

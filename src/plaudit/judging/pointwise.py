@@ -6,9 +6,10 @@ text. P(a > b) = sigmoid(sharpness * (s_a - s_b) / standard deviation of s), wit
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -24,6 +25,7 @@ ANSWERS = (" Yes", " No")
 class Pointwise:
     """Is this observation good progress? Log-probability of yes against no."""
 
+    fields: ClassVar = ("goal", "observation")
     prompt: prompts.Prompt
     """Has the fields ``$goal`` and ``$observation``."""
     chat: bool = False
@@ -58,6 +60,8 @@ def _judgement(text: str, reply: Reply) -> Judgement:
     if reply.status != "ok":
         return Judgement(text, reply.status, None, reply.error, **spent)  # type: ignore[arg-type]
     yes, no = reply.logprobs
+    if not (math.isfinite(yes) and math.isfinite(no)):
+        return Judgement(text, "error", None, f"log-probabilities that are not finite: {yes}, {no}", **spent)  # type: ignore[arg-type]
     return Judgement(text, "ok", yes - no, f"log P(Yes) = {yes:.3f}, log P(No) = {no:.3f}", **spent)  # type: ignore[arg-type]
 
 

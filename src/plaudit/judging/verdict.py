@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from plaudit import prompts
 from plaudit.judging.base import Pair
@@ -23,6 +24,7 @@ REMINDER = "\n\nAnswer with exactly one word: A, B, or neither.\nAnswer:"
 class Verdict:
     """Which of two shows more progress? Answered in words, both orders."""
 
+    fields: ClassVar = ("goal", "first", "second")
     prompt: prompts.Prompt
     """Has the fields ``$goal``, ``$first`` and ``$second``."""
     chat: bool = False

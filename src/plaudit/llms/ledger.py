@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from plaudit.errors import StoreError
+from plaudit.errors import JudgeFailedError, StoreError
 from plaudit.llms.base import LLM, Progress, Reply, Request
 
 BATCH = 64
@@ -83,7 +83,8 @@ class Ledger:
                 marks = ",".join("?" * len(part))
                 query = f"SELECT key, reply FROM answers WHERE status != 'error' AND key IN ({marks})"
                 for key, reply in self._db.execute(query, part):
-                    found[key] = _read_reply(reply)
+                    with contextlib.suppress(ValueError, TypeError):  # a row that cannot be read is asked again
+                        found[key] = _read_reply(reply)
         return found
 
     def add(self, model: str, kind: str, answered: Sequence[tuple[Request, Reply]]) -> None:
@@ -105,7 +106,13 @@ class Ledger:
             for request, reply in answered
         ]
         with self._explain(), self._db:
-            self._db.executemany(f"INSERT OR REPLACE INTO answers VALUES ({','.join('?' * 10)})", rows)
+            # A failure that is asked again is replaced, but what it cost is kept.
+            self._db.executemany(
+                f"""INSERT INTO answers VALUES ({",".join("?" * 10)}) ON CONFLICT (key) DO UPDATE SET
+                reply = excluded.reply, status = excluded.status, asked = excluded.asked,
+                tokens = tokens + excluded.tokens, seconds = seconds + excluded.seconds, usd = usd + excluded.usd""",
+                rows,
+            )
 
     def spend(self) -> Spend:
         """Totals over all answers."""
@@ -122,8 +129,10 @@ class Ledger:
 class LedgerLLM:
     """An LLM that looks into a ledger first: identical questions are asked once, ever."""
 
-    def __init__(self, llm: LLM, ledger: Ledger) -> None:
+    def __init__(self, llm: LLM, ledger: Ledger, max_failures: float = 1.0) -> None:
         self.llm, self.ledger, self.name = llm, ledger, llm.name
+        self.max_failures = max_failures
+        """Share of a call's questions that may fail before the rest is no longer asked."""
 
     def generate(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Reply]:
         """See :class:`plaudit.llms.base.LLM`."""
@@ -156,6 +165,13 @@ class LedgerLLM:
             replies = call([request for _, request in part])
             self.ledger.add(self.name, kind, [(r, reply) for (_, r), reply in zip(part, replies, strict=True)])
             answers |= {key: reply for (key, _), reply in zip(part, replies, strict=True)}
+            failed = [reply for reply in answers.values() if reply.status != "ok"]
+            if len(failed) > self.max_failures * len(set(keys)):
+                raise JudgeFailedError(
+                    f"{len(failed)} of the first {len(answers)} questions failed, so more than {self.max_failures:.0%} "
+                    f"of all {len(set(keys))}; the rest was not asked. The last reason: {failed[-1].error[:200]}. "
+                    "Try another model (--llm), or raise --judge.max-failures."
+                )
             if progress is not None:
                 new = {key for key, _ in part}
                 progress(sum(key in new for key in keys))

@@ -1,6 +1,6 @@
 """Prompts are files: found by name here or by path, filled in, recorded by hash.
 
-A prompt is a text with ``$goal``, ``$rules``, ``$observation`` (or ``$first`` and ``$second``). What is put in is data:
+A prompt is a text with ``$goal`` and ``$observation`` (or ``$first`` and ``$second``). What is put in is data:
 it is folded into one line, so that a text inside a world cannot start a new field of the prompt or answer it.
 Lines that begin with ``##`` are comments for people and are not sent.
 """
@@ -33,6 +33,15 @@ class Prompt:
     def hash(self) -> str:
         """First 12 hex digits of the template's SHA-256."""
         return hashlib.sha256(self.text.encode()).hexdigest()[:12]
+
+    def require(self, *fields: str) -> None:
+        """Raise unless the template has exactly these fields."""
+        found = set(string.Template(self.text).get_identifiers())
+        if found != set(fields):
+            raise ConfigError(
+                f"the prompt {self.name!r} must have the fields {', '.join('$' + f for f in fields)}, it has "
+                f"{', '.join('$' + f for f in sorted(found)) or 'none'}. A dollar sign is written $$."
+            )
 
     def fill(self, **values: str) -> str:
         """The template with its fields filled in; an unknown field is an error."""

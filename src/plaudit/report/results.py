@@ -1,4 +1,4 @@
-"""How every agent did on layouts that no training saw, and the result in one sentence, whichever way it went."""
+"""How every agent did on freshly drawn episodes, and the result in one sentence, whichever way it went."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def headline(found: list[Arm], config: RunConfig) -> Headline:
     if arm is None or not controls:
         best = max(found, key=lambda a: a.mean)
         what = "No agent here was trained on an LLM's reward" if arm is None else "No control was run beside the agent"
-        return Headline(f"{what}. {_who(best)} solves {percent(best.mean)} of new layouts.", "", warning, command)
+        return Headline(f"{what}. {_who(best)} solves {percent(best.mean)} of new episodes.", "", warning, command)
     best = max(controls, key=lambda a: a.mean)
     sentence = _sentence(arm, best, next((a for a in controls if a.name == "task"), best), config)
     return Headline(sentence, _detail(arm, best), warning, command)
@@ -115,7 +115,7 @@ def _sentence(arm: Arm, best: Arm, beside: Arm, config: RunConfig) -> str:
     """``best`` is the control to beat, ``beside`` the one to name after a win."""
     alone = config.shaping.task_weight == 0
     reward = "trained only on the LLM's reward" if alone else "trained on the LLM's reward beside the task's"
-    solves = f"solves {percent(arm.mean)} of new layouts"
+    solves = f"solves {percent(arm.mean)} of new episodes"
     difference = paired_difference(arm.by_seed, best.by_seed)
     low, high = _ends(difference) if difference else (arm.mean - best.mean,) * 2
     if low > 0:
@@ -132,7 +132,7 @@ def _sentence(arm: Arm, best: Arm, beside: Arm, config: RunConfig) -> str:
 def _detail(arm: Arm, best: Arm) -> str:
     each = arm.episodes // max(1, len(arm.by_seed))
     seeds = "1 seed" if len(arm.by_seed) == 1 else f"{len(arm.by_seed)} seeds"
-    text = f"Mean over {seeds} of {each} episodes each, on layouts that no training saw."
+    text = f"Mean over {seeds} of {each} freshly drawn episodes each."
     difference = paired_difference(arm.by_seed, best.by_seed)
     if difference is None:
         return text

@@ -39,6 +39,7 @@ class Shaping:
     @classmethod
     def from_rewards(cls, rewards: NDArray[np.floating], normalize: bool, quantile: float, **rest: Any) -> Shaping:
         """Statistics taken over the rewards of the judged observations, ``(n,)``; a negative quantile keeps all."""
+        rewards = np.asarray(rewards, np.float64)  # as in value(): else the quantile's own item may pass it
         mean, std = (float(rewards.mean()), max(float(rewards.std()), 1e-6)) if normalize else (0.0, 1.0)
         threshold = float(np.quantile((rewards - mean) / std, quantile)) if quantile >= 0 else None
         return cls(mean=mean, std=std, threshold=threshold, **rest)

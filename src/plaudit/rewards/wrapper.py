@@ -94,14 +94,14 @@ class RewardWrapper(VectorWrapper):
         return rewards
 
     def get_state(self) -> dict[str, Any]:
-        """For a checkpoint: counts, potentials, and the world's own state where it has one."""
-        state = {"counts": self._counts.get_state(), "potential": self._potential}
-        return state | ({"world": self.env.get_state()} if hasattr(self.env, "get_state") else {})
+        """For a checkpoint: counts, potentials and the world's own state; empty where a world cannot give its own."""
+        if not hasattr(self.env, "get_state"):
+            return {}
+        return {"counts": self._counts.get_state(), "potential": self._potential, "world": self.env.get_state()}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """What :meth:`get_state` gave."""
         self._memo.clear()  # its rows point at the counts' columns, which change here
         self._counts.set_state(state["counts"])
         self._potential = np.array(state["potential"])
-        if "world" in state:
-            self.env.set_state(state["world"])  # type: ignore[attr-defined]
+        self.env.set_state(state["world"])  # type: ignore[attr-defined]

@@ -131,7 +131,8 @@ class PPO:
             "observations": self.obs,
             "episode": self._episode,
         }
-        return state | ({"envs": self.envs.get_state()} if hasattr(self.envs, "get_state") else {})
+        envs = self.envs.get_state() if hasattr(self.envs, "get_state") else {}
+        return state | ({"envs": envs} if envs else {})
 
     def set_state(self, state: dict[str, Any]) -> None:
         """What :meth:`get_state` gave; without a world's state the episodes in flight begin anew."""
@@ -215,7 +216,7 @@ class PPO:
                 logprobs = torch.log_softmax(logits, dim=-1)
                 ratio = (logprobs.gather(1, actions[rows, None]).squeeze(1) - old[rows]).exp()
                 gain = advantages[rows]
-                gain = (gain - gain.mean()) / (gain.std() + 1e-8)
+                gain = (gain - gain.mean()) / (gain.std(unbiased=False) + 1e-8)
                 surrogate = torch.min(ratio * gain, ratio.clamp(1 - config.clip, 1 + config.clip) * gain).mean()
                 entropy = -(logprobs.exp() * logprobs).sum(-1).mean()
                 value_loss = F.mse_loss(values, returns[rows])

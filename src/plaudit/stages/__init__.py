@@ -17,23 +17,28 @@ def stage(name: str) -> Callable[[Run], None]:
     return getattr(import_module(module), name)
 
 
-def run(config: RunConfig, folder: str | Path) -> Run:
-    """The whole way in this folder; goes on where an earlier call with the same settings stopped."""
+def prepare(config: RunConfig, folder: str | Path) -> Run:
+    """The run in this folder. A new one is made only when all that its settings name is there and fits."""
     validate(config)
     if not (Path(folder) / "run.json").exists():
-        from plaudit.stages.parts import check_llm, make_world
+        from plaudit.stages.parts import check
 
-        check_llm(config.llm)
-        make_world(config.world)
-    current = Run.create(Path(folder), config)
+        check(config)
+    return Run.create(Path(folder), config)
+
+
+def run(config: RunConfig, folder: str | Path) -> Run:
+    """The whole way in this folder; goes on where an earlier call with the same settings stopped."""
+    current = prepare(config, folder)
     run_stages(current)
     return current
 
 
 def run_stages(run: Run, names: tuple[str, ...] = STAGES) -> None:
     """Run these stages in order; what is finished with the same settings is skipped."""
-    for name in names:
-        if run.finished(name) is not None:
-            console.print(f"{name}: finished before, skipped")
-            continue
-        stage(name)(run)
+    with run.lock():
+        for name in names:
+            if run.finished(name) is not None:
+                console.print(f"{name}: finished before, skipped")
+                continue
+            stage(name)(run)

@@ -28,7 +28,7 @@ def annotate(run: Run) -> None:
     texts, pairs = draw(observations, judge.items, judge.pairs, run.config.seed)
     protocol, goal = make_protocol(judge), make_world(run.config.world).goal
     ledger = Ledger(run.folder / "ledger.sqlite")
-    llm = LedgerLLM(make_llm(run.config.llm), ledger)
+    llm = LedgerLLM(make_llm(run.config.llm), ledger, judge.max_failures)
     judgements: list[Judgement] = []
     try:
         total = len(texts) if isinstance(protocol, Pointwise) else 2 * len(pairs)

@@ -1,4 +1,4 @@
-"""evaluate: every agent, and a random policy, on the same layouts that no training saw.
+"""evaluate: every agent, and a random policy, on the same freshly drawn episodes.
 
 Writes ``episodes.parquet`` and ``examples.parquet`` (steps of a few episodes, with frames and the reward of each).
 """

@@ -21,6 +21,7 @@ from plaudit.rewards.bradley_terry import fit as fit_model
 from plaudit.rewards.preference import PreferenceReward
 from plaudit.rewards.reward_net import RewardModel
 from plaudit.rewards.shaping import Shaping
+from plaudit.stages.parts import make_world
 from plaudit.store import Run, load_tree, read_table, save_tree, write_table
 from plaudit.types import Comparison
 
@@ -29,13 +30,13 @@ def fit(run: Run) -> None:
     """Run the stage."""
     start, config = time.perf_counter(), run.config
     torch.set_num_threads(1)  # the networks are so small that a second thread only waits for the first
-    comparisons = [_comparison(row) for row in read_table(run.require("annotate") / "comparisons.parquet")]
+    comparisons = [Comparison(**row) for row in read_table(run.require("annotate") / "comparisons.parquet")]
     folder = run.stage("fit")
     texts = list(dict.fromkeys(t for c in comparisons for t in (c.first, c.second)))
     items = _items(run, texts)
     pairs = targets(comparisons, {t: i for i, t in enumerate(texts)}, config.fit.target, config.fit.ties)
     train, held = split(pairs, len(texts), config.fit.held_out, np.random.default_rng(config.seed))
-    model = make_model(config, _world(config))
+    model = make_model(config, make_world(config.world))
     options = FitOptions(**{f.name: getattr(config.fit, f.name) for f in fields(FitOptions)})
     report = fit_model(model, items, train, held, options, config.seed)
     everything = [row["text"] for row in read_table(run.folder / "collect" / "observations.parquet")]
@@ -68,12 +69,6 @@ def load_reward(run: Run, world: World) -> tuple[PreferenceReward, Shaping]:
     return PreferenceReward(model, world.describe, known), shaping
 
 
-def _world(config: RunConfig) -> World:
-    from plaudit.stages.parts import make_world
-
-    return make_world(config.world)
-
-
 def _items(run: Run, texts: list[str]) -> list[Any]:
     """What the reward model reads of these descriptions: themselves, or one observation of each."""
     if run.config.fit.input == "text":
@@ -84,7 +79,3 @@ def _items(run: Run, texts: list[str]) -> list[Any]:
     if isinstance(batch, dict):
         return [{k: v[index[t]].numpy() for k, v in batch.items()} for t in texts]
     return [batch[index[t]].numpy() for t in texts]
-
-
-def _comparison(row: dict[str, Any]) -> Comparison:
-    return Comparison(**row)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import util
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from gymnasium.vector import VectorEnv
 from plaudit import prompts, registry
 from plaudit.config import JudgeConfig, LLMConfig, RunConfig, WorldConfig
 from plaudit.envs.base import World
-from plaudit.errors import StoreError
+from plaudit.errors import MissingExtraError, StoreError
 from plaudit.judging.base import Protocol
 from plaudit.llms.base import LLM
 from plaudit.policies.base import Policy
@@ -19,7 +20,7 @@ from plaudit.policies.random import RandomPolicy
 from plaudit.store import Run
 
 EVALUATION_SEED = 800_000_000
-"""Evaluation's layouts start here; training's seeds end below 100 million, collecting's are 500 million and more."""
+"""Evaluation's seeds start here; training's end below 500 million, collecting's and calibration's lie between."""
 COLLECT_SEED = 500_000_000
 CALIBRATION_SEED = 700_000_000
 
@@ -60,11 +61,18 @@ def make_policy(config: RunConfig, name: str, world: World, seed: int) -> Policy
     return TrainedPolicy(folder, world.observation_space, world.action_space, width, seed)
 
 
-def check_llm(config: LLMConfig) -> None:
-    """Raise now what loading the model would raise later: a file that is missing, damaged or no GGUF."""
+def check(config: RunConfig) -> None:
+    """Raise now what a stage would raise later: a part that is missing, damaged or does not fit."""
+    world = make_world(config.world)
+    make_policy(config, config.collect.policy, world, config.seed)
+    make_protocol(config.judge)
+    if "/" not in config.llm.model and not config.llm.model.endswith(".gguf"):
+        registry.find("llms", config.llm.model)  # a name, and if it is misspelt: did you mean
     from plaudit.llms import weights
 
-    weights.resolve(config.model)
+    if util.find_spec("cyllama") is None:
+        raise MissingExtraError("the embedded model needs the package 'cyllama'. Type: pip install 'plaudit[embedded]'")
+    weights.resolve(config.llm.model)
 
 
 def make_llm(config: LLMConfig) -> LLM:
@@ -76,4 +84,6 @@ def make_llm(config: LLMConfig) -> LLM:
 def make_protocol(config: JudgeConfig) -> Protocol:
     """The judging protocol with its prompt."""
     cls = registry.load("protocols", config.protocol)
-    return cls(prompts.load(config.prompt or config.protocol), chat=config.chat)
+    prompt = prompts.load(config.prompt or config.protocol)
+    prompt.require(*cls.fields)
+    return cls(prompt, chat=config.chat)

@@ -21,8 +21,10 @@ from plaudit.rewards.shaping import Shaping
 from plaudit.stages.parts import cores, make_envs, make_world
 from plaudit.store import Run, load_tree, read_table, save_tree, write_table
 
-CHECKPOINT_SECONDS = 5.0
+CHECKPOINT_SECONDS = float(os.environ.get("PLAUDIT_CHECKPOINT_SECONDS", "5"))
 """Wall time between two checkpoints: what a kill -9 can cost at most."""
+REPORTED = 3
+"""Exit code of a worker whose failure is told already."""
 
 
 def train(run: Run) -> None:
@@ -32,7 +34,7 @@ def train(run: Run) -> None:
         run.require("fit")
     folder = run.stage("train")
     jobs = [(arm, seed) for seed in range(config.seeds) for arm in config.arms]
-    todo = [job for job in jobs if not is_trained(folder, *job)]
+    todo = [job for job in jobs if not is_trained(run, *job)]
     failures = _run_jobs(run, todo, config.workers or cores()) if todo else []
     if failures:
         raise PlauditError(
@@ -48,9 +50,12 @@ def train(run: Run) -> None:
     )
 
 
-def is_trained(folder: Path, arm: str, seed: int) -> bool:
-    """Whether this agent is finished."""
-    return (folder / f"{arm}-{seed}" / "agent.safetensors").is_file()
+def is_trained(run: Run, arm: str, seed: int) -> bool:
+    """Whether this agent is finished, on the reward and settings that are there now."""
+    folder = run.folder / "train" / f"{arm}-{seed}"
+    if not (folder / "agent.safetensors").is_file() or not (folder / "curve.parquet").is_file():
+        return False
+    return bool(load_tree(folder / "agent.safetensors").get("settings") == run.expected("train"))
 
 
 def _speed(folder: Path) -> float:
@@ -76,8 +81,11 @@ def _run_jobs(run: Run, jobs: list[tuple[str, int]], workers: int) -> list[str]:
                 for job, process in list(running.items()):
                     if not process.is_alive():
                         del running[job]
-                        if process.exitcode not in (0, 1):
-                            failures.append(f"{job[0]}-{job[1]}: the process ended with code {process.exitcode}.")
+                        if process.exitcode not in (0, REPORTED):
+                            failures.append(
+                                f"{job[0]}-{job[1]}: its process ended with code {process.exitcode} and no word. "
+                                "(A script must call plaudit under: if __name__ == '__main__':)"
+                            )
             _drain(results, advance, failures)
         finally:
             for process in running.values():
@@ -118,24 +126,24 @@ def _work(folder: str, arm: str, seed: int, results: Any) -> None:
         train_agent(Run.open(Path(folder)), arm, seed, report)
     except PlauditError as error:
         results.put(f"{arm}-{seed}: {error}")
-        raise SystemExit(1) from None
-    except Exception:
-        results.put(f"{arm}-{seed}: {traceback.format_exc()}")
-        raise SystemExit(1) from None
+        raise SystemExit(REPORTED) from None
+    except Exception as error:
+        log = Path(folder) / "train" / f"error-{arm}-{seed}.txt"
+        log.write_text(traceback.format_exc(), encoding="utf-8")
+        results.put(f"{arm}-{seed}: unexpected {type(error).__name__}: {error} (the whole of it: {log})")
+        raise SystemExit(REPORTED) from None
 
 
 def train_agent(run: Run, arm: str, seed: int, report: Any = None) -> None:
     """Train one agent to the end, from its checkpoint where there is one."""
     from plaudit.rl.ppo import PPO, PPOConfig
 
-    folder = run.stage("train") / f"{arm}-{seed}"
-    folder.mkdir(exist_ok=True)
+    folder, settings = run.stage(f"train/{arm}-{seed}"), run.expected("train")
     config = run.config.train
     shared = {f.name: getattr(config, f.name) for f in fields(PPOConfig) if hasattr(config, f.name)}
     trainer = PPO(wrapped_envs(run, arm), PPOConfig(**shared), seed)
     checkpoint, curve = folder / "checkpoint.safetensors", []
-    if checkpoint.exists():
-        tree = load_tree(checkpoint)
+    if checkpoint.exists() and (tree := load_tree(checkpoint)).get("settings") == settings:
         trainer.set_state(tree["trainer"])
         curve = tree["curve"]
         if report is not None:
@@ -146,14 +154,14 @@ def train_agent(run: Run, arm: str, seed: int, report: Any = None) -> None:
         nonlocal saved
         curve.append(asdict(update))
         if time.perf_counter() - saved > CHECKPOINT_SECONDS:
-            save_tree(checkpoint, {"trainer": trainer.get_state(), "curve": curve})
+            save_tree(checkpoint, {"settings": settings, "trainer": trainer.get_state(), "curve": curve})
             saved = time.perf_counter()
         if report is not None:
             report(config.num_envs * config.horizon)
 
     trainer.train(on_update)
     write_table(folder / "curve.parquet", curve)
-    save_tree(folder / "agent.safetensors", {"net": dict(trainer.net.state_dict())})
+    save_tree(folder / "agent.safetensors", {"settings": settings, "net": dict(trainer.net.state_dict())})
     checkpoint.unlink(missing_ok=True)
 
 
