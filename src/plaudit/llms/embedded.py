@@ -53,7 +53,7 @@ T = TypeVar("T", bound=Task)
 
 
 class EmbeddedLLM:
-    """A GGUF model in this process, behind the :class:`plaudit.llms.base.LLM` contract.
+    """A GGUF model in this process, by llama.cpp; no key, no server, no network.
 
     Args:
         spec: ``embedded``, or the path of a GGUF file.
