@@ -53,6 +53,7 @@ def test_make_targets_named_in_the_readme_exist():
         assert re.search(rf"^{target}:", makefile, re.M), target
 
 
-def test_no_page_names_a_machine():
+def test_no_page_names_a_machine_or_holds_a_placeholder():
     for page in PAGES:
+        assert not re.search(r"\b[A-Z]{4,}(-[A-Z]+)?$|\bTODO\b|\| [A-Z]{4,} \|", page.read_text(), re.M), page
         assert not re.search(r"/work/|/root/|/tmp/", page.read_text()), page
