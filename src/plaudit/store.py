@@ -131,7 +131,7 @@ class Run:
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Only one process works in a run at a time."""
-        with explain_disk_errors(self.folder), (self.folder / ".lock").open("w") as file:
+        with explain_disk_errors(self.folder), (self.folder / ".lock").open("a") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
