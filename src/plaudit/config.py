@@ -246,7 +246,7 @@ def validate(config: RunConfig) -> None:
     for arm in config.train.arms:
         registry.find("routes", arm)
     potential, task_weight = config.shaping.potential, config.shaping.task_weight
-    enough = math.ceil(10 / max(0.01, config.fit.held_out) ** 2)
+    enough = math.ceil(20 / max(0.01, config.fit.held_out) ** 2)  # about that many times held_out squared are held out
     rules = [
         ("train.arms", len(set(config.train.arms)) == len(config.train.arms) > 0, "one or more different arms"),
         ("train.seeds", 1 <= config.train.seeds < 400, "between 1 and 399"),
