@@ -63,7 +63,7 @@ def doorkeys():
 class Events:
     """The event's number, as a reward of the observation alone."""
 
-    of_observation = True
+    of = "observation"
 
     def __call__(self, transitions):
         return transitions.observations["event"].astype(np.float32)

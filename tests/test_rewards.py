@@ -8,7 +8,7 @@ from plaudit.envs.gridworld import DoorKey, DoorKeyVector
 from plaudit.errors import ConfigError, PlauditError
 from plaudit.rewards import bradley_terry as bt
 from plaudit.rewards.base import Transitions
-from plaudit.rewards.controls import MinusReward, PlusReward, TaskReward
+from plaudit.rewards.controls import ConstantReward, TaskReward
 from plaudit.rewards.preference import PreferenceReward
 from plaudit.rewards.reward_net import RewardModel, hashed_words
 from plaudit.rewards.shaping import EpisodicCounts, Shaping
@@ -115,7 +115,7 @@ def test_counts_are_by_copy_and_episode():
 class Scores:
     """A reward that is the event's number, and counts how often it is asked."""
 
-    of_observation = True
+    of = "observation"
 
     def __init__(self):
         self.asked = 0
@@ -175,7 +175,7 @@ def test_potential_form_telescopes():
 
 
 def test_controls_pass_through_and_the_true_reward_rides_along():
-    for reward_fn, expected in ((PlusReward(), 1.0), (MinusReward(), -1.0), (TaskReward(), None)):
+    for reward_fn, expected in ((ConstantReward(1.0), 1.0), (ConstantReward(-1.0), -1.0), (TaskReward(), None)):
         rewards, task = [], []
         for _, reward, _, info in play(wrapped(reward_fn, Shaping(count_power=3, llm_weight=5)), steps=400):
             rewards.append(reward)

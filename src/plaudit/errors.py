@@ -44,6 +44,22 @@ class JudgeFailedError(PlauditError):
     exit_code = 6
 
 
+class RewardCodeError(PlauditError):
+    """A reward program that cannot be used; ``kind`` names what is wrong with it."""
+
+    exit_code = 7
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(f"{kind}: {message}")
+        self.kind = kind
+
+
+class BudgetError(PlauditError):
+    """A ceiling of tokens, money or time that is reached; what is done is kept."""
+
+    exit_code = 8
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``" Did you mean 'doorkey'?"`` for a near miss, else the list of what there is."""
     known = sorted(known)

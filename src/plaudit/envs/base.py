@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import gymnasium as gym
+import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from numpy.typing import NDArray
 
 Observation = Any
 """One observation: what the environment's ``observation_space`` holds, without a batch dimension."""
@@ -23,6 +25,8 @@ class World(gym.Env[Any, Any]):
     """What is wanted, as the LLM is told: a short clause that fits behind "The goal is to"."""
     rules: str
     """How the world works and how an action is written, as the LLM is told."""
+    fallback: Any = None
+    """The action that is executed where a policy named none that the world understands; best one that does little."""
     sizes: ClassVar[tuple[int, ...]] = ()
     """Sizes that the world comes in; empty where it has one only."""
 
@@ -33,6 +37,10 @@ class World(gym.Env[Any, Any]):
     def event(self, obs: Observation) -> str:
         """What has just happened, the unit of episodic counts; the whole description where a world has no such thing."""
         return self.describe(obs)
+
+    def picture(self, obs: Observation) -> NDArray[np.uint8] | None:
+        """The observation as an image ``(height, width, 3)`` for models that see; None where a world has none."""
+        return None
 
     def features(self, obs: Observation) -> dict[str, bool | int | float | str]:
         """Named symbolic facts of one observation, for reward as code and for reading."""

@@ -51,6 +51,7 @@ class DoorKey(World):
 
     goal = words.GOAL
     rules = words.RULES
+    fallback = words.ACTIONS.index("done")
     sizes: ClassVar[tuple[int, ...]] = (5, 6, 8, 16)
     metadata = {"render_modes": ["rgb_array"], "render_fps": 8}
 
@@ -87,6 +88,12 @@ class DoorKey(World):
 
     def describe(self, obs: Observation) -> str:
         return words.describe(obs)
+
+    def picture(self, obs: Observation) -> NDArray[np.uint8]:
+        from minigrid.core.grid import Grid
+
+        grid, _ = Grid.decode(obs["image"])
+        return np.asarray(grid.render(16, agent_pos=(VIEW // 2, VIEW - 1), agent_dir=3))
 
     def event(self, obs: Observation) -> str:
         return words.EVENTS[int(obs["event"])]

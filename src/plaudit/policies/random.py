@@ -19,6 +19,9 @@ class RandomPolicy:
             raise ConfigError(f"the random policy needs a Discrete action space, got {space}.")
         self._n, self._rng = int(space.n), np.random.default_rng(seed)
 
+    def reset(self, begun: NDArray[np.bool_]) -> None:
+        """Remembers nothing."""
+
     def act(self, observations: Any) -> NDArray[np.int64]:
         parts = observations.values() if isinstance(observations, dict) else [observations]
         return self._rng.integers(0, self._n, len(next(iter(parts))))

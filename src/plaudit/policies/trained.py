@@ -29,6 +29,9 @@ class TrainedPolicy:
             raise StoreError(f"the agent in {folder} does not fit this world or width: {error}") from None
         self._generator = torch.Generator().manual_seed(seed)
 
+    def reset(self, begun: NDArray[np.bool_]) -> None:
+        """Remembers nothing."""
+
     @torch.no_grad()
     def act(self, observations: Any) -> NDArray[np.int64]:
         logits, _ = self.net(self.net.encoder.pack(observations))

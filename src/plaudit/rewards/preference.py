@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plaudit.rewards.base import Transitions
+from plaudit.rewards.base import Depends, Transitions
 from plaudit.rewards.reward_net import RewardModel
 from plaudit.vector import rows
 
@@ -23,7 +23,7 @@ class PreferenceReward:
     ``known`` are descriptions whose reward is known already.
     """
 
-    of_observation = True
+    of: Depends = "observation"
 
     def __init__(
         self, model: RewardModel, describe: Callable[[Any], str], known: dict[str, float] | None = None

@@ -45,7 +45,7 @@ class Shaping:
         return cls(mean=mean, std=std, threshold=threshold, **rest)
 
     def value(self, rewards: NDArray[np.floating]) -> NDArray[np.float64]:
-        """The part that depends on the observation alone: normalised and thresholded, same shape."""
+        """The part that depends on the reward alone: normalised and thresholded, same shape."""
         n = (np.asarray(rewards, np.float64) - self.mean) / self.std
         if self.threshold is None or self.potential:
             return n
