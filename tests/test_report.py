@@ -116,7 +116,7 @@ def curve(rate: float) -> list[dict[str, Any]]:
     return rows
 
 
-WINS = {"preference": [0.9, 1.0], "task": [0.1, 0.0], "plus": [0.0, 0.0], "random": [0.0, 0.1]}
+WINS = {"preference": [0.9, 1.0], "task": [0.1, 0.0], "constant": [0.0, 0.0], "random": [0.0, 0.1]}
 LOSES = {"preference": [0.0, 0.1], "task": [0.9, 0.8], "random": [0.0, 0.0]}
 
 
@@ -188,7 +188,7 @@ def test_a_draw_is_told(tmp_path: Path) -> None:
 
 def test_beating_the_task_but_not_a_constant_is_no_win(tmp_path: Path) -> None:
     said = headline(
-        render(make_run(tmp_path / "r", {"preference": [0.5, 0.6], "task": [0.0, 0.0], "plus": [0.9, 0.9]}))
+        render(make_run(tmp_path / "r", {"preference": [0.5, 0.6], "task": [0.0, 0.0], "constant": [0.9, 0.9]}))
     )
     assert "does not win" in said and "the agent trained on a constant +1 90%" in said
 

@@ -12,22 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plaudit import __version__
+from plaudit.cli_words import VERBS, parse_config, take, take_arms, take_budget
 from plaudit.errors import ConfigError, PlauditError, did_you_mean
 
 if TYPE_CHECKING:
     from plaudit.config import RunConfig
-
-VERBS = {
-    "run": "All stages, from world to report; goes on where it stopped.",
-    "calibrate": "Try the judging protocols on pairs with known answers.",
-    "collect": "Gather distinct observations with a policy.",
-    "annotate": "Ask the LLM which observations show more progress.",
-    "fit": "Fit a Bradley-Terry reward model to the answers.",
-    "train": "Train an agent for each reward and control.",
-    "evaluate": "Measure the agents on freshly drawn episodes.",
-    "report": "Write the run's report.html.",
-    "list": "Worlds, models, protocols, routes, prompts, recipes.",
-}
+    from plaudit.stages.arms import Arm
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -78,6 +68,10 @@ def dispatch(words: list[str]) -> int:
         return run(rest)
     if verb == "calibrate":
         return calibrate(rest)
+    if verb == "compare":
+        return compare(rest)
+    if verb == "forecast":
+        return forecast(rest)
     return one_stage(verb, rest)
 
 
@@ -89,6 +83,7 @@ def usage() -> str:
   plaudit run doorkey                    all the way, with the embedded model
   plaudit run doorkey --llm model.gguf   the same with another model
   plaudit run --recipe demo              a recipe: plaudit's, or your own .toml
+  plaudit compare doorkey                which way of using the LLM works best?
 
 Commands (plaudit COMMAND --help for its options):
 {verbs}
@@ -100,53 +95,48 @@ def run(words: list[str]) -> int:
     """``plaudit run [WORLD] [--recipe R] [--out FOLDER] [--SECTION.SETTING VALUE ...]``."""
     from plaudit import stages
 
+    words, budget = take_budget(words)
     out, name, config = parse_config("run", words)
-    current = stages.run(config, out or f"runs/{name}")
+    current = stages.run(config, out or f"runs/{name}", budget)
     print(summary(current))  # plain, so that the path is never wrapped
     return 0
 
 
-def parse_config(verb: str, words: list[str]) -> tuple[str, str, RunConfig]:
-    """(out, name, config) from the words behind a verb: recipe first, then the world, then single settings."""
-    import tyro
+def compare(words: list[str]) -> int:
+    """``plaudit compare [WORLD] [--arms NAME ...] [--dry-run] [--max-tokens N] [--max-usd X] [--max-hours H]``."""
+    dry = "--dry-run" in words
+    words, arms = take_arms([w for w in words if w != "--dry-run"])
+    words, budget = take_budget(words)
+    out, name, config = parse_config("compare", words)
+    if dry:
+        return show_forecast(config, arms)
+    from plaudit.stages.compare import compare as run_arms
 
-    from plaudit.config import RunConfig, load_recipe, recipes
-    from plaudit.registry import entries
-
-    words, recipe = take(words, "--recipe")
-    words, model = take(words, "--llm")
-    words, out = take(words, "--out")
-    world = ""
-    if words and not words[0].startswith("-"):
-        world, words = words[0], words[1:]
-        if world not in entries("worlds") and ("/" in world or Path(world).exists()):
-            raise ConfigError(f"{world} is no run: it has no run.json. Make one: plaudit {verb} doorkey --out {world}")
-        if world not in entries("worlds"):
-            raise ConfigError(f"there is no world {world!r}.{did_you_mean(world, entries('worlds'))}")
-    base = load_recipe(recipe or (world if world in recipes() else "doorkey"))
-    if world:
-        base = dataclasses.replace(base, world=dataclasses.replace(base.world, name=world))
-    if model:
-        base = dataclasses.replace(base, llm=dataclasses.replace(base.llm, model=model))
-
-    about = f"""{VERBS[verb]}
-
-plaudit {verb} [WORLD] [--recipe NAME|FILE.toml] [--llm embedded|FILE.gguf]
-{" " * (len(verb) + 8)} [--out PATH] [settings, as below]"""
-    config = tyro.cli(RunConfig, args=words, default=base, prog=f"plaudit {verb}", description=about)
-    return out, Path(recipe).stem if recipe else base.world.name, config
+    path = run_arms(config, arms, out or f"runs/compare-{name}", budget)
+    print(f"\nreport: {path}")
+    return 0
 
 
-def take(words: list[str], option: str) -> tuple[list[str], str]:
-    """The words without ``option VALUE`` (or ``option=VALUE``), and the value; empty where it is not given."""
-    for i, word in enumerate(words):
-        if word == option:
-            if i + 1 == len(words):
-                raise ConfigError(f"{option} needs a value.")
-            return words[:i] + words[i + 2 :], words[i + 1]
-        if word.startswith(option + "="):
-            return words[:i] + words[i + 1 :], word.removeprefix(option + "=")
-    return words, ""
+def forecast(words: list[str]) -> int:
+    """``plaudit forecast [WORLD] [--arms NAME ...]``."""
+    words, arms = take_arms(words)
+    _, _, config = parse_config("forecast", words)
+    return show_forecast(config, arms)
+
+
+def show_forecast(config: RunConfig, arms: list[Arm]) -> int:
+    """The arms by name, and what they will cost."""
+    from plaudit.config import validate
+    from plaudit.stages.forecast import forecast as estimate
+    from plaudit.stages.forecast import show
+    from plaudit.stages.parts import check_llm
+
+    validate(config)
+    check_llm(config)
+    for arm in arms:
+        print(f"  {arm.name:15} {arm.about}")
+    show(estimate(config, arms), config)
+    return 0
 
 
 def one_stage(verb: str, words: list[str]) -> int:
@@ -235,7 +225,7 @@ def summary(current: Any) -> str:
     lines = ["", "success of the agents on freshly drawn episodes:"]
     for arm, rate in record["summary"]["success"].items():
         lines.append(f"  {arm:12} {rate:6.1%}")
-    seconds = sum(current.finished(s)["seconds"] for s in STAGES)
+    seconds = sum(record["seconds"] for s in STAGES if (record := current.finished(s)))
     lines += [f"time of all stages: {seconds:.0f} s", "", f"report: {current.folder / 'report.html'}"]
     return "\n".join(lines)
 

@@ -53,15 +53,17 @@ class CollectConfig:
     num_envs: int = 64
     """Copies of the world that step together."""
     policy: str = "random"
-    """'random', or the folder of a trained agent (runs/NAME/train/ARM-SEED)."""
+    """'random', 'llm' (the LLM acts), or the folder of a trained agent (runs/NAME/train/ARM-SEED)."""
+    recorded: int = 200_000
+    """Steps that are kept whole: for reward programs, segments and in-context examples."""
 
 
 @dataclass(frozen=True)
 class JudgeConfig:
-    """How the LLM is asked."""
+    """How the LLM is asked (routes preference and scalar)."""
 
-    protocol: str = "pointwise"
-    """pointwise, pairwise (both orders) or verdict (generated text); plaudit calibrate recommends one."""
+    protocol: str = ""
+    """preference: pointwise, pairwise, verdict; scalar: scale, rating, pointwise; empty for the route's first."""
     prompt: str = ""
     """Name of a prompt or path of a .txt file; empty for the protocol's own."""
     chat: bool = False
@@ -70,6 +72,16 @@ class JudgeConfig:
     """Distinct observations to judge, at most; drawn evenly over the events that were met."""
     pairs: int = 4000
     """Comparisons for the reward model; pointwise takes them from the items' scores at no cost."""
+    both_orders: bool = True
+    """Ask about a pair with either one in the first seat, and average; else one order, drawn by a coin."""
+    segment: int = 1
+    """Consecutive observations that are judged as one item."""
+    rounds: int = 1
+    """Batches in which the items (or pairs) are asked; after each the reward is fitted and its accuracy measured."""
+    selection: Literal["uniform", "disagreement"] = "uniform"
+    """What later rounds ask about: drawn at random, or where the ensemble disagrees most."""
+    patience: int = 0
+    """Stop asking after so many rounds without a gain in held-out accuracy; 0 asks all."""
     max_failures: float = 0.1
     """Stop when a larger share of the judgements failed."""
 
@@ -98,6 +110,82 @@ class FitConfig:
     """AdamW's decay of the weights."""
     width: int = 64
     """Units of the hidden layer."""
+    online: bool = False
+    """scalar only: ask the LLM about each new observation during training, in place of fitting a network."""
+
+
+@dataclass(frozen=True)
+class CodeConfig:
+    """Reward programs that the LLM writes (route code)."""
+
+    candidates: int = 4
+    """Programs that are asked for in each round."""
+    rounds: int = 3
+    """Rounds: programs that fail go back to the LLM with the error."""
+    temperature: float = 0.8
+    """Of sampling; at 0 all candidates are the same."""
+    max_tokens: int = 400
+    """New tokens of one program."""
+    prompt: str = ""
+    """Name of a prompt or path of a .txt file; empty for plaudit's own."""
+    chat: bool = True
+    """Whether to use the model's chat template."""
+    reflections: int = 0
+    """Times that the training's result (the world's own success among it) is fed back for a better program."""
+    seconds: float = 2.0
+    """Time that a program may take for one batch."""
+    memory_mb: int = 64
+    """Memory that it may take."""
+
+
+@dataclass(frozen=True)
+class EmbeddingConfig:
+    """Similarity to the goal (route embedding)."""
+
+    model: str = "wordllama"
+    """'wordllama' (weights inside the package), or the folder of a transformers model."""
+    input: Literal["text", "image"] = "text"
+    """What is embedded: descriptions, or the world's pictures by an image-text model."""
+    goals: tuple[str, ...] = ()
+    """Texts of the goal, the best counts; none takes the world's goal."""
+    baseline: str = ""
+    """Text without progress, for the regularised form; empty takes the mean of the observations that begin episodes."""
+    alpha: float = 0.5
+    """Strength of the goal-baseline regularisation; 0 is plain cosine."""
+    threshold: float | None = None
+    """Similarities at or below this become this."""
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """The LLM acts (route llm)."""
+
+    action: Literal["choose", "generate"] = "choose"
+    """Most likely of the listed actions by log-probability, or generated text."""
+    thought: bool = False
+    """Chain of thought: think in words before acting."""
+    examples: int = 0
+    """Recorded steps shown as examples, those most like the present one."""
+    demonstrations: Literal["any", "success"] = "any"
+    """Which recorded episodes they are from: all, or those that the world called a success."""
+    refine: int = 0
+    """Rounds of self-refinement: propose, criticise, improve."""
+    history: int = 0
+    """Earlier steps of the episode that are shown."""
+    prior: bool = False
+    """choose: subtract an action's log-probability without the observation, so that frequent words do not win."""
+    temperature: float = 0.0
+    """0 takes the best action; above, actions are sampled."""
+    max_tokens: int = 48
+    """New tokens of a thought, criticism or generated action."""
+    chat: bool = False
+    """Whether to use the model's chat template."""
+    prompt: str = ""
+    """Name of a prompt or path of a .txt file; empty for plaudit's own."""
+    episodes: int = 20
+    """Episodes of each seed: each seed plays layouts of its own, since nothing is trained."""
+    max_steps: int = 100
+    """Steps after which an episode is cut off and counts as no success; 0 for the world's own limit."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +210,8 @@ class ShapingConfig:
 class TrainConfig:
     """Which agents are trained and how."""
 
-    arms: tuple[str, ...] = ("preference", "task", "plus", "minus")
-    """Reward routes and controls, each an agent of its own: see plaudit list."""
+    controls: tuple[str, ...] = ("task", "constant", "constant-minus")
+    """Routes without an LLM that are trained beside the run's own: see plaudit list."""
     seeds: int = 5
     """Agents of each arm; seed 0, 1, ... is the same layouts and first weights in every arm."""
     workers: int = 0
@@ -162,11 +250,16 @@ class EvaluateConfig:
 class RunConfig:
     """One run: from the world to the report."""
 
+    route: str = "preference"
+    """How the LLM is used: preference, scalar, code, embedding, llm (it acts), or a control; see plaudit list."""
     world: WorldConfig = field(default_factory=WorldConfig)
     llm: LLMConfig = field(default_factory=LLMConfig)
     collect: CollectConfig = field(default_factory=CollectConfig)
     judge: JudgeConfig = field(default_factory=JudgeConfig)
     fit: FitConfig = field(default_factory=FitConfig)
+    code: CodeConfig = field(default_factory=CodeConfig)
+    embedding: EmbeddingConfig = field(default_factory=EmbeddingConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
     shaping: ShapingConfig = field(default_factory=ShapingConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
@@ -207,7 +300,7 @@ def _check(hint: Any, value: Any, path: str) -> Any:
         if not isinstance(value, list | tuple):
             raise ConfigError(f"{path} takes a list, got {value!r}.")
         return tuple(_check(args[0], v, path) for v in value)
-    if hint is float and type(value) is int:
+    if type(value) is int and (hint is float or float in args):
         return float(value)
     if isinstance(hint, type | types.UnionType) and (not isinstance(value, hint) or (hint is int and value is True)):
         raise ConfigError(f"{path} takes a value of type {getattr(hint, '__name__', hint)}, got {value!r}.")
@@ -242,13 +335,15 @@ def validate(config: RunConfig) -> None:
     from plaudit import registry
 
     registry.find("worlds", config.world.name)
-    registry.find("protocols", config.judge.protocol)
-    for arm in config.train.arms:
-        registry.find("routes", arm)
+    if config.judge.protocol:
+        registry.find("protocols", config.judge.protocol)
+    for route in (config.route, *config.train.controls):
+        registry.find("routes", route)
     potential, task_weight = config.shaping.potential, config.shaping.task_weight
     enough = math.ceil(20 / max(0.01, config.fit.held_out) ** 2)  # about that many times held_out squared are held out
     rules = [
-        ("train.arms", len(set(config.train.arms)) == len(config.train.arms) > 0, "one or more different arms"),
+        ("train.controls", len(set(config.train.controls)) == len(config.train.controls), "different routes"),
+        ("train.controls", not set(config.train.controls) & set(WITH_LLM), "routes without an LLM; compare does more"),
         ("train.seeds", 1 <= config.train.seeds < 400, "between 1 and 399"),
         ("seed", 0 <= config.seed < 10_000, "between 0 and 9999"),
         ("train.workers", config.train.workers >= 0, "0 or more"),
@@ -261,12 +356,23 @@ def validate(config: RunConfig) -> None:
         ("judge.items", config.judge.items >= 10, "at least 10"),
         ("judge.pairs", config.judge.pairs >= enough, f"at least {enough}, so that enough of them are held out"),
         ("evaluate.episodes", config.evaluate.episodes >= 1, "at least 1"),
+        ("judge.patience", config.judge.patience >= 0, "0 or more"),
+        ("code.temperature", 0 <= config.code.temperature <= 2, "between 0 and 2"),
+        ("code.reflections", config.code.reflections >= 0, "0 or more"),
+        ("code.seconds", config.code.seconds > 0, "above 0"),
+        ("embedding.alpha", 0 <= config.embedding.alpha <= 1, "between 0 and 1"),
+        ("policy.temperature", 0 <= config.policy.temperature <= 10, "between 0 and 10"),
+        ("policy.max_steps", config.policy.max_steps >= 0, "0 or more"),
+        *((f"policy.{k}", getattr(config.policy, k) >= 0, "0 or more") for k in ("examples", "refine", "history")),
         ("evaluate.examples", config.evaluate.examples >= 0, "0 or more"),
         ("llm.context", config.llm.context >= 256, "at least 256"),
         ("llm.threads", config.llm.threads >= 0, "0 or more"),
     ]
     whole = {
-        "collect": ("steps", "num_envs"),
+        "collect": ("steps", "num_envs", "recorded"),
+        "judge": ("segment", "rounds"),
+        "code": ("candidates", "rounds", "max_tokens", "memory_mb"),
+        "policy": ("max_tokens", "episodes"),
         "train": ("steps", "num_envs", "horizon", "epochs", "minibatch", "width"),
         "fit": ("members", "steps", "batch", "width"),
     }
@@ -283,6 +389,8 @@ def validate(config: RunConfig) -> None:
             raise ConfigError(f"{path} must be {wanted}, got {value!r}.")
 
 
+WITH_LLM = ("llm", "preference", "scalar", "code", "embedding")
+"""Routes that a language model has a part in; a run has one of them at most."""
 POTENTIAL_NEEDS_TASK = (
     "used with --shaping.task-weight above 0: alone it adds up to the same for every way an episode can go"
 )

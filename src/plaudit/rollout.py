@@ -2,16 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from gymnasium.vector import VectorEnv
+from numpy.typing import NDArray
 
 from plaudit.envs.base import World
 from plaudit.policies.base import Policy
+from plaudit.recording import Recording
 from plaudit.vector import observation_keys, rows, stack, step_observations, step_value, take
+
+
+@dataclass(frozen=True)
+class Steps:
+    """One step of every copy."""
+
+    before: Any
+    """What each copy saw, batched like the observation space."""
+    actions: NDArray[Any]
+    """What each did."""
+    after: Any
+    """What that led to; the final observation where an episode ended."""
+    ended: NDArray[np.bool_]
+    """Whether the episode ended, ``(num_envs,)``."""
+    task_reward: NDArray[np.float64]
+    """The world's own reward."""
+    progress: NDArray[np.float64]
+    """The world's own progress; for measuring only."""
+    success: NDArray[np.bool_]
+    """Whether the world called it a success."""
+
+
+def walk(envs: VectorEnv, policy: Policy, seed: int) -> Iterator[Steps]:
+    """Let the policy act, for ever."""
+    observations, _ = envs.reset(seed=seed)
+    policy.reset(np.ones(envs.num_envs, bool))
+    while True:
+        before, actions = observations, policy.act(observations)
+        observations, reward, terminated, truncated, infos = envs.step(actions)
+        ended = terminated | truncated
+        after = step_observations(observations, infos, ended)
+        progress, success = (step_value(infos, name, ended) for name in ("progress", "success"))
+        yield Steps(before, actions, after, ended, np.asarray(reward, np.float64), progress, success > 0)
+        if ended.any():
+            policy.reset(ended)
 
 
 @dataclass
@@ -29,28 +67,65 @@ class Seen:
 
 
 def distinct_descriptions(
-    world: World, envs: VectorEnv, policy: Policy, steps: int, seed: int, advance: Callable[[int], None] | None = None
+    world: World,
+    envs: VectorEnv,
+    policy: Policy,
+    steps: int,
+    seed: int,
+    advance: Callable[[int], None] | None = None,
+    recorder: Recorder | None = None,
 ) -> list[Seen]:
     """Let the policy act for ``steps`` environment steps; everything that was met, by description, in order."""
-    observations, _ = envs.reset(seed=seed)
     seen: dict[str, Seen] = {}
     texts: dict[bytes, str] = {}
-    for _ in range(max(1, steps // envs.num_envs)):
-        observations, _, terminated, truncated, infos = envs.step(policy.act(observations))
-        ended = terminated | truncated
-        led_to = step_observations(observations, infos, ended)
-        progress = step_value(infos, "progress", ended)
-        for i, key in enumerate(observation_keys(led_to)):
+    for made in itertools.islice(walk(envs, policy, seed), max(1, steps // envs.num_envs)):
+        for i, key in enumerate(observation_keys(made.after)):
             if key not in texts:
-                one = rows(take(led_to, [i]))[0]
+                one = rows(take(made.after, [i]))[0]
                 texts[key] = world.describe(one)
                 seen.setdefault(texts[key], Seen(texts[key], one))
             entry = seen[texts[key]]
             entry.count += 1
-            entry.progress += float(progress[i])
+            entry.progress += float(made.progress[i])
+        if recorder is not None:
+            recorder.add(made)
         if advance is not None:
             advance(envs.num_envs)
     return list(seen.values())
+
+
+class Recorder:
+    """Keeps whole steps, each distinct observation once, up to a number of steps."""
+
+    def __init__(self, num_envs: int, limit: int) -> None:
+        self.limit = limit
+        self._index: dict[bytes, int] = {}
+        self._observations: list[Any] = []
+        self._columns: list[tuple[NDArray[Any], ...]] = []
+        self._episode, self._step = np.arange(num_envs), np.zeros(num_envs, int)
+
+    def add(self, made: Steps) -> None:
+        """One step of every copy; past the limit nothing is kept."""
+        if len(self._columns) * len(made.ended) >= self.limit:
+            return
+        before, after = self._indices(made.before), self._indices(made.after)
+        column = (self._episode, self._step, before, after, made.actions, made.task_reward, made.success, made.ended)
+        self._columns.append(tuple(np.array(c) for c in column))
+        self._step = np.where(made.ended, 0, self._step + 1)
+        self._episode = np.where(made.ended, self._episode + len(made.ended), self._episode)
+
+    def _indices(self, observations: Any) -> NDArray[np.int64]:
+        keys = observation_keys(observations)
+        if new := {key: i for i, key in enumerate(keys) if key not in self._index}:
+            self._observations += rows(take(observations, list(new.values())))
+            self._index.update(zip(new, range(len(self._index), len(self._index) + len(new)), strict=True))
+        return np.array([self._index[key] for key in keys])
+
+    def recording(self) -> Recording:
+        """What was kept, episode by episode."""
+        columns = [np.concatenate(c) for c in zip(*self._columns, strict=True)]
+        order = np.lexsort((columns[1], columns[0]))
+        return Recording(stack(self._observations), *(c[order] for c in columns))
 
 
 @dataclass(frozen=True)
@@ -65,19 +140,21 @@ class Episode:
     """Steps."""
 
 
-def run_episodes(envs: VectorEnv, policy: Policy, seed: int) -> list[Episode]:
-    """One episode of each copy: every episode counts the same, however long it is."""
-    observations, _ = envs.reset(seed=seed)
+def run_episodes(envs: VectorEnv, policy: Policy, seed: int, max_steps: int = 0) -> list[Episode]:
+    """One episode of each copy: every episode counts the same, however long it is.
+
+    With ``max_steps`` an episode that is not over by then is cut off there, and is no success.
+    """
     running = np.ones(envs.num_envs, bool)
     totals, lengths, success = np.zeros(envs.num_envs), np.zeros(envs.num_envs, int), np.zeros(envs.num_envs, bool)
-    while running.any():
-        observations, reward, terminated, truncated, infos = envs.step(policy.act(observations))
-        ended = terminated | truncated
-        totals[running] += np.asarray(reward)[running]
+    for made in walk(envs, policy, seed):
+        totals[running] += made.task_reward[running]
         lengths[running] += 1
-        over = running & ended
-        success[over] = step_value(infos, "success", ended)[over] > 0
-        running &= ~ended
+        over = running & made.ended
+        success[over] = made.success[over]
+        running &= ~made.ended
+        if not running.any() or (max_steps and lengths.max() >= max_steps):
+            break
     return [Episode(bool(s), float(t), int(n)) for s, t, n in zip(success, totals, lengths, strict=True)]
 
 
@@ -104,15 +181,21 @@ class Step:
 def record_episode(world: World, policy: Policy, seed: int, max_steps: int = 200) -> list[Step]:
     """The first ``max_steps`` steps of one episode of one world, each with its picture."""
     observation, _ = world.reset(seed=seed)
-    names = world.actions(observation)
+    policy.reset(np.ones(1, bool))
     steps = [Step(0, "", world.describe(observation), observation, 0.0, False, world.render())]
     over = False
     while not over and len(steps) <= max_steps:
         action = policy.act(stack([observation]))[0]
         observation, reward, terminated, truncated, info = world.step(action)
         over = bool(terminated or truncated)
-        word = names[int(action)] if names else str(action)
+        word = action_word(world, steps[-1].observation, action)
         text = world.describe(observation)
         success = bool(info.get("success", False))
         steps.append(Step(len(steps), word, text, observation, float(reward), success, world.render()))
     return steps
+
+
+def action_word(world: World, observation: Any, action: Any) -> str:
+    """An action as a person reads it."""
+    names = world.actions(observation)
+    return names[int(action)] if names else str(action)

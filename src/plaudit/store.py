@@ -23,22 +23,27 @@ from pathlib import Path
 from typing import IO, Any
 
 from plaudit import __version__
+from plaudit.budget import Budget
 from plaudit.config import RunConfig, differences, fingerprint, from_dict, to_dict
 from plaudit.errors import StoreError
 
-FORMAT = 1
-"""Version of the folder's layout; a folder with a larger one was made by a newer plaudit."""
+FORMAT = 2
+"""Version of the folder's layout and settings."""
 STAGES = ("collect", "annotate", "fit", "train", "evaluate", "report")
 NEEDS: dict[str, tuple[str, ...]] = {
     "collect": ("world", "collect", "seed"),
-    "annotate": ("llm", "judge"),
+    "annotate": ("route", "llm", "judge", "code", "embedding"),
     "fit": ("fit",),
     "train": ("shaping", "train"),
-    "evaluate": ("evaluate",),
+    "evaluate": ("evaluate", "route", "llm", "policy"),
     "report": (),
 }
 """The settings that decide a stage's result, beside those of the stages before it."""
-FILES = {"collect": (("collect", "policy"),), "annotate": (("judge", "prompt"), ("llm", "model"))}
+FILES = {
+    "collect": (("collect", "policy"),),
+    "annotate": (("judge", "prompt"), ("llm", "model"), ("code", "prompt"), ("embedding", "model")),
+    "evaluate": (("policy", "prompt"), ("llm", "model")),
+}
 """Settings that may name a file or folder; when that changes, the stage is done again."""
 INERT = {("train", "workers"), ("llm", "threads")}
 """Settings that change how fast a result is there, not the result."""
@@ -47,8 +52,9 @@ INERT = {("train", "workers"), ("llm", "threads")}
 class Run:
     """A folder with a configuration."""
 
-    def __init__(self, folder: Path, config: RunConfig) -> None:
+    def __init__(self, folder: Path, config: RunConfig, budget: Budget | None = None) -> None:
         self.folder, self.config = folder, config
+        self.budget = budget or Budget()
 
     @classmethod
     def create(cls, folder: Path, config: RunConfig) -> Run:
@@ -83,6 +89,11 @@ class Run:
             raise StoreError(
                 f"{folder} was made by a newer plaudit ({record.get('plaudit')}, folder format {record['format']}; "
                 f"this is {__version__}, format {FORMAT}). Type: pip install -U plaudit"
+            )
+        if record["format"] < FORMAT:
+            raise StoreError(
+                f"{folder} was made by an older plaudit ({record.get('plaudit')}, folder format {record['format']}; "
+                f"this is {__version__}, format {FORMAT}). Its report still opens; make the run anew: --out NAME"
             )
         return cls(folder, from_dict(RunConfig, record["config"]))
 
@@ -131,13 +142,7 @@ class Run:
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Only one process works in a run at a time."""
-        with explain_disk_errors(self.folder), (self.folder / ".lock").open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise StoreError(
-                    f"another plaudit is at work in {self.folder}. Wait for it, or give another folder: --out NAME"
-                ) from None
+        with folder_lock(self.folder):
             yield
 
     def require(self, name: str) -> Path:
@@ -145,6 +150,19 @@ class Run:
         if self.finished(name) is None:
             raise StoreError(f"{self.folder}: the stage {name!r} is not finished. Type: plaudit {name} {self.folder}")
         return self.folder / name
+
+
+@contextlib.contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Held by one process at a time; a second one is told so at once."""
+    with explain_disk_errors(folder), (folder / ".lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(
+                f"another plaudit is at work in {folder}. Wait for it, or give another folder: --out NAME"
+            ) from None
+        yield
 
 
 def _decisive(config: RunConfig) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class World(gym.Env[Any, Any]):
     def vector(cls, num_envs: int, **options: Any) -> VectorEnv:
         """``num_envs`` copies that step together in this process and reset in the same step.
 
-        A world that can compute its copies in one go overrides this. Final observations are in ``infos["final_obs"]``,
-        final infos in ``infos["final_info"]`` (Gymnasium's ``AutoresetMode.SAME_STEP``).
+        A world that can compute its copies in one go overrides this; each step must give new arrays. Final observations
+        are in ``infos["final_obs"]``, final infos in ``infos["final_info"]`` (``AutoresetMode.SAME_STEP``).
         """
         return SyncVectorEnv([lambda: cls(**options)] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP)

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from plaudit.budget import Budget
 from plaudit.errors import JudgeFailedError, StoreError
 from plaudit.llms.base import LLM, Progress, Reply, Request
 
@@ -121,6 +122,17 @@ class Ledger:
         with self._explain():
             return Spend(*self._db.execute(query).fetchone())
 
+    def examples(self, limit: int) -> list[tuple[Request, Reply]]:
+        """Some questions with their answers, always the same ones."""
+        found = []
+        with self._explain():
+            for request, reply in self._db.execute("SELECT request, reply FROM answers ORDER BY key LIMIT ?", (limit,)):
+                with contextlib.suppress(ValueError, TypeError):
+                    fields = json.loads(request)
+                    lists = {k: tuple(v) for k, v in fields.items() if isinstance(v, list)}
+                    found.append((Request(**(fields | lists)), _read_reply(reply)))
+        return found
+
     def close(self) -> None:
         """Close the file; the write-ahead log is folded in."""
         self._db.close()
@@ -129,8 +141,9 @@ class Ledger:
 class LedgerLLM:
     """An LLM that looks into a ledger first: identical questions are asked once, ever."""
 
-    def __init__(self, llm: LLM, ledger: Ledger, max_failures: float = 1.0) -> None:
+    def __init__(self, llm: LLM, ledger: Ledger, max_failures: float = 1.0, budget: Budget | None = None) -> None:
         self.llm, self.ledger, self.name = llm, ledger, llm.name
+        self.budget = budget or Budget()
         self.max_failures = max_failures
         """Share of a call's questions that may fail before the rest is no longer asked."""
 
@@ -162,7 +175,13 @@ class LedgerLLM:
         todo = sorted(missing.items(), key=lambda item: item[1].prompt)
         for start in range(0, len(todo), BATCH):
             part = todo[start : start + BATCH]
-            replies = call([request for _, request in part])
+            asked = [request for _, request in part]
+            to_come = sum(r.max_tokens if kind == "generate" else len(r.answers) for r in asked)
+            self.budget.check(len(part), sum(len(r.prompt) for r in asked), to_come)
+            replies = call(asked)
+            self.budget.spend(
+                len(part), sum(r.prompt_tokens + r.new_tokens for r in replies), sum(r.usd for r in replies)
+            )
             self.ledger.add(self.name, kind, [(r, reply) for (_, r), reply in zip(part, replies, strict=True)])
             answers |= {key: reply for (key, _), reply in zip(part, replies, strict=True)}
             failed = [reply for reply in answers.values() if reply.status != "ok"]

@@ -17,17 +17,22 @@ from plaudit.store import load_tree
 class TrainedPolicy:
     """Samples actions as the agent did in training."""
 
-    def __init__(self, folder: Path, observation_space: Any, action_space: Any, width: int, seed: int) -> None:
+    def __init__(self, net: ActorCritic, seed: int) -> None:
+        self.net, self._generator = net, torch.Generator().manual_seed(seed)
+
+    @classmethod
+    def load(cls, folder: Path, observation_space: Any, action_space: Any, width: int, seed: int) -> TrainedPolicy:
+        """The agent in this folder."""
         path = folder / "agent.safetensors"
         if not path.is_file():
             raise StoreError(f"there is no trained agent in {folder}. Train one: plaudit train RUN")
         weights = load_tree(path)["net"]
-        self.net = ActorCritic(observation_space, action_space, width)
+        net = ActorCritic(observation_space, action_space, width)
         try:
-            self.net.load_state_dict(weights)
+            net.load_state_dict(weights)
         except RuntimeError as error:
             raise StoreError(f"the agent in {folder} does not fit this world or width: {error}") from None
-        self._generator = torch.Generator().manual_seed(seed)
+        return cls(net, seed)
 
     def reset(self, begun: NDArray[np.bool_]) -> None:
         """Remembers nothing."""

@@ -153,6 +153,6 @@ def _points(share: float) -> str:
 
 
 def _who(arm: Arm, start: bool = True) -> str:
-    article = {"task": "the ", "plus": "a ", "minus": "a "}.get(arm.name, "")
+    article = {"task": "the ", "constant": "a ", "constant-minus": "a "}.get(arm.name, "")
     words = "a random policy" if arm.name == "random" else f"the agent trained on {article}{label(arm.name)}"
     return words[0].upper() + words[1:] if start else words

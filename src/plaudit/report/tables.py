@@ -47,8 +47,9 @@ def read(run: Run) -> Tables:
         file = run.folder / path
         return read_table(file) if file.is_file() else []
 
-    jobs = [(arm, seed) for arm in run.config.train.arms for seed in range(run.config.train.seeds)]
-    curves = {(arm, seed): table(f"train/{arm}-{seed}/curve.parquet") for arm, seed in jobs}
+    paths = sorted(run.folder.glob("train/*/curve.parquet"))
+    jobs = {path.parent.name.rpartition("-")[::2]: path for path in paths}
+    curves = {(arm, int(seed)): read_table(path) for (arm, seed), path in jobs.items()}
     finished = {stage: run.finished(stage) for stage in STAGES}
     return Tables(
         stages={stage: record for stage, record in finished.items() if record is not None},

@@ -10,12 +10,17 @@ NONE = "–"
 LABELS = {
     "preference": "LLM feedback",
     "task": "task reward",
-    "plus": "constant +1",
-    "minus": "constant −1",
+    "constant": "constant +1",
+    "constant-minus": "constant −1",
     "random": "random policy",
+    "count": "novelty alone",
+    "scalar": "LLM ratings",
+    "code": "LLM-written reward",
+    "embedding": "embedding similarity",
+    "llm": "the LLM itself",
 }
 """Arms as the report calls them; the raw name stands beside it. Others go by their own name."""
-CONTROLS = ("task", "plus", "minus", "random")
+CONTROLS = ("task", "constant", "constant-minus", "random", "count")
 """Arms whose reward no language model had a part in."""
 
 

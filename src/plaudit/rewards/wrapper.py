@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -50,8 +49,7 @@ class RewardWrapper(VectorWrapper):
         transitions = Transitions(led_to, np.asarray(task_reward, np.float64), self._previous)
         reward = self._shaped(transitions, terminated) if self.reward_fn.of != "step" else self._ask(transitions)
         self._counts.reset(ended)
-        # A world may write its next observations into the same arrays.
-        self._previous = copy.deepcopy(observations) if self.reward_fn.of == "transition" else None
+        self._previous = observations
         if self._uses_potential and ended.any():
             starts = self._values[self._look_up(self._transitions(observations))]
             self._potential = np.where(ended, starts, self._potential)

@@ -1,8 +1,10 @@
-"""What a configuration names, made: the world, its vectorised form, the policy, the judge and its ledger."""
+"""What a configuration names, made: the world, its vectorised form, the policy, the route, the LLM and its ledger."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from importlib import util
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,11 @@ from plaudit import prompts, registry
 from plaudit.config import JudgeConfig, LLMConfig, RunConfig, WorldConfig
 from plaudit.envs.base import World
 from plaudit.errors import MissingExtraError, StoreError
-from plaudit.judging.base import Protocol
 from plaudit.llms.base import LLM
+from plaudit.llms.ledger import Ledger, LedgerLLM
 from plaudit.policies.base import Policy
 from plaudit.policies.random import RandomPolicy
+from plaudit.routes.base import Route
 from plaudit.store import Run
 
 EVALUATION_SEED = 800_000_000
@@ -46,6 +49,48 @@ def _options(cls: type[World], config: WorldConfig) -> dict[str, Any]:
     return {"size": config.size} if cls.sizes else {}
 
 
+def make_route(name: str) -> Route:
+    """The route of this name."""
+    return registry.load("routes", name)()
+
+
+def trained_arms(config: RunConfig) -> list[str]:
+    """The run's own route, where an agent is trained on it, and the controls that are trained beside it."""
+    return [name for name in arms(config) if make_route(name).trains]
+
+
+def arms(config: RunConfig) -> list[str]:
+    """Everything that is measured: the run's own route, the controls, and a random policy."""
+    return list(dict.fromkeys((config.route, *config.train.controls, "random")))
+
+
+@contextlib.contextmanager
+def open_llm(run: Run, max_failures: float = 1.0) -> Iterator[LedgerLLM]:
+    """The run's model behind the run's ledger and budget; both are closed at the end."""
+    ledger = Ledger(run.folder / "ledger.sqlite")
+    try:
+        llm = make_llm(run.config.llm)
+        try:
+            yield LedgerLLM(llm, ledger, max_failures, run.budget)
+        finally:
+            llm.close()
+    finally:
+        ledger.close()
+
+
+def llm_spend(run: Run) -> dict[str, Any]:
+    """What the run's ledger holds, in the words of a stage's summary."""
+    ledger = Ledger(run.folder / "ledger.sqlite")
+    spend = ledger.spend()
+    ledger.close()
+    return {
+        "questions": spend.answers,
+        "tokens": spend.tokens,
+        "usd": spend.usd,
+        "llm_seconds": round(spend.seconds, 2),
+    }
+
+
 def make_policy(config: RunConfig, name: str, world: World, seed: int) -> Policy:
     """'random', or the agent in this folder."""
     if name == "random":
@@ -58,14 +103,22 @@ def make_policy(config: RunConfig, name: str, world: World, seed: int) -> Policy
             f"there is no policy {name!r}. Give 'random' or the folder of a trained agent: runs/NAME/train/ARM-SEED"
         )
     width = Run.open(folder.parent.parent).config.train.width
-    return TrainedPolicy(folder, world.observation_space, world.action_space, width, seed)
+    return TrainedPolicy.load(folder, world.observation_space, world.action_space, width, seed)
 
 
 def check(config: RunConfig) -> None:
     """Raise now what a stage would raise later: a part that is missing, damaged or does not fit."""
     world = make_world(config.world)
-    make_policy(config, config.collect.policy, world, config.seed)
-    make_protocol(config.judge)
+    if config.collect.policy != "llm":
+        make_policy(config, config.collect.policy, world, config.seed)
+    route = make_route(config.route)
+    route.check(config, world)
+    if route.asks or config.collect.policy == "llm":
+        check_llm(config)
+
+
+def check_llm(config: RunConfig) -> None:
+    """Raise now what loading the model would raise later, without loading it."""
     if "/" not in config.llm.model and not config.llm.model.endswith(".gguf"):
         registry.find("llms", config.llm.model)  # a name, and if it is misspelt: did you mean
     from plaudit.llms import weights
@@ -81,9 +134,11 @@ def make_llm(config: LLMConfig) -> LLM:
     return cls(config.model, threads=config.threads or None, context=config.context)
 
 
-def make_protocol(config: JudgeConfig) -> Protocol:
-    """The judging protocol with its prompt."""
-    cls = registry.load("protocols", config.protocol)
-    prompt = prompts.load(config.prompt or config.protocol)
+def make_protocol(config: JudgeConfig, own: str = "pointwise") -> Any:
+    """The judging protocol with its prompt; ``own`` where the settings name none."""
+    name = config.protocol or own
+    cls = registry.load("protocols", name)
+    prompt = prompts.load(config.prompt or name)
     prompt.require(*cls.fields)
-    return cls(prompt, chat=config.chat)
+    options = {"both_orders": config.both_orders} if "both_orders" in cls.__dataclass_fields__ else {}
+    return cls(prompt, chat=config.chat, **options)

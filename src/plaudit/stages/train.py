@@ -11,14 +11,16 @@ import os
 import queue
 import time
 import traceback
-from dataclasses import asdict, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from plaudit.budget import Budget
+from plaudit.config import RunConfig
 from plaudit.console import progress
 from plaudit.errors import PlauditError
-from plaudit.rewards.shaping import Shaping
-from plaudit.stages.parts import cores, make_envs, make_world
+from plaudit.stages.parts import cores, make_envs, make_route, make_world, trained_arms
 from plaudit.store import Run, load_tree, read_table, save_tree, write_table
 
 CHECKPOINT_SECONDS = float(os.environ.get("PLAUDIT_CHECKPOINT_SECONDS", "5"))
@@ -27,25 +29,55 @@ REPORTED = 3
 """Exit code of a worker whose failure is told already."""
 
 
+@dataclass(frozen=True)
+class Job:
+    """One agent to train."""
+
+    folder: Path
+    """The run's folder."""
+    arm: str
+    """Whose reward."""
+    seed: int
+    """Layouts and first weights."""
+
+    def __str__(self) -> str:
+        return f"{self.arm}-{self.seed}"
+
+
 def train(run: Run) -> None:
     """Run the stage."""
-    start, config = time.perf_counter(), run.config.train
-    if "preference" in config.arms:
+    if make_route(run.config.route).makes_reward:
         run.require("fit")
-    folder = run.stage("train")
-    jobs = [(arm, seed) for seed in range(config.seeds) for arm in config.arms]
-    todo = [job for job in jobs if not is_trained(run, *job)]
-    failures = _run_jobs(run, todo, config.workers or cores()) if todo else []
+    todo = jobs(run)
+    failures = run_jobs(todo, run.config.train.workers or cores(), run.config.train.steps, run.budget) if todo else {}
     if failures:
+        first = next(iter(failures.values()))
         raise PlauditError(
-            f"{len(failures)} of {len(jobs)} agents failed; the others are kept. The first failure:\n{failures[0]}"
+            f"{len(failures)} of {len(todo)} agents failed; the others are kept. The first failure:\n{first}"
         )
-    speeds = {arm: [_speed(folder / f"{arm}-{seed}") for seed in range(config.seeds)] for arm in config.arms}
+    finish(run)
+
+
+def jobs(run: Run) -> list[Job]:
+    """The agents that are not trained yet."""
+    run.stage("train")
+    every = [Job(run.folder, arm, seed) for seed in range(run.config.train.seeds) for arm in trained_arms(run.config)]
+    return [job for job in every if not is_trained(run, job.arm, job.seed)]
+
+
+def finish(run: Run) -> None:
+    """Mark the stage as finished; its time is what its agents took, one after the other."""
+    folder, names, seeds = run.stage("train"), trained_arms(run.config), range(run.config.train.seeds)
+    curves = {arm: [read_table(folder / f"{arm}-{seed}" / "curve.parquet") for seed in seeds] for arm in names}
+    seconds = {arm: [sum(row["seconds"] for row in curve) for curve in each] for arm, each in curves.items()}
+    speeds = {
+        arm: [c[-1]["steps"] / max(1e-9, s) for c, s in zip(curves[arm], seconds[arm], strict=True)] for arm in names
+    }
     run.finish(
         "train",
-        time.perf_counter() - start,
-        agents=len(jobs),
-        steps=config.steps,
+        sum(sum(each) for each in seconds.values()),
+        agents=len(names) * len(seeds),
+        steps=run.config.train.steps if names else 0,
         steps_per_second={arm: round(sorted(s)[len(s) // 2]) for arm, s in speeds.items()},
     )
 
@@ -58,32 +90,27 @@ def is_trained(run: Run, arm: str, seed: int) -> bool:
     return bool(load_tree(folder / "agent.safetensors").get("settings") == run.expected("train"))
 
 
-def _speed(folder: Path) -> float:
-    curve = read_table(folder / "curve.parquet")
-    return float(curve[-1]["steps"] / max(1e-9, sum(row["seconds"] for row in curve)))
-
-
-def _run_jobs(run: Run, jobs: list[tuple[str, int]], workers: int) -> list[str]:
-    """Train in processes; returns the failures in words. The processes end with this one."""
+def run_jobs(waiting: Sequence[Job], workers: int, steps: int, budget: Budget) -> dict[Job, str]:
+    """Train in processes, which end with this one; returns the failures in words."""
     context = multiprocessing.get_context("spawn")
     results: Any = context.Queue()
-    waiting, failures = list(jobs), list[str]()
-    running: dict[tuple[str, int], Any] = {}
-    with progress(f"train {len(jobs)} agents", len(jobs) * run.config.train.steps) as advance:
+    todo, failures = list(waiting), dict[Job, str]()
+    running: dict[Job, Any] = {}
+    with progress(f"train {len(todo)} agents", len(todo) * steps) as advance:
         try:
-            while waiting or running:
-                while waiting and len(running) < workers:
-                    job = waiting.pop(0)
-                    arguments = (str(run.folder), *job, results)
-                    running[job] = context.Process(target=_work, args=arguments, daemon=True)
+            while todo or running:
+                budget.check_time()
+                while todo and len(running) < workers:
+                    job = todo.pop(0)
+                    running[job] = context.Process(target=_work, args=(job, results), daemon=True)
                     running[job].start()
                 _drain(results, advance, failures)
                 for job, process in list(running.items()):
                     if not process.is_alive():
                         del running[job]
                         if process.exitcode not in (0, REPORTED):
-                            failures.append(
-                                f"{job[0]}-{job[1]}: its process ended with code {process.exitcode} and no word. "
+                            failures[job] = (
+                                f"{job}: its process ended with code {process.exitcode} and no word. "
                                 "(A script must call plaudit under: if __name__ == '__main__':)"
                             )
             _drain(results, advance, failures)
@@ -95,20 +122,20 @@ def _run_jobs(run: Run, jobs: list[tuple[str, int]], workers: int) -> list[str]:
     return failures
 
 
-def _drain(results: Any, advance: Any, failures: list[str]) -> None:
+def _drain(results: Any, advance: Any, failures: dict[Job, str]) -> None:
     try:
         while True:
             message = results.get(timeout=0.1)
             if isinstance(message, int):
                 advance(message)
             else:
-                failures.append(message)
+                failures[message[0]] = message[1]
     except queue.Empty:
         pass
 
 
-def _work(folder: str, arm: str, seed: int, results: Any) -> None:
-    """A process's work; reports steps done (int) or a failure (str)."""
+def _work(job: Job, results: Any) -> None:
+    """A process's work; reports steps done (int) or its job and the failure (str)."""
     import signal
 
     import torch
@@ -123,14 +150,14 @@ def _work(folder: str, arm: str, seed: int, results: Any) -> None:
             os._exit(2)  # the parent was killed: leave at once, the checkpoint is on disk
 
     try:
-        train_agent(Run.open(Path(folder)), arm, seed, report)
+        train_agent(Run.open(job.folder), job.arm, job.seed, report)
     except PlauditError as error:
-        results.put(f"{arm}-{seed}: {error}")
+        results.put((job, f"{job}: {error}"))
         raise SystemExit(REPORTED) from None
     except Exception as error:
-        log = Path(folder) / "train" / f"error-{arm}-{seed}.txt"
+        log = job.folder / "train" / f"error-{job}.txt"
         log.write_text(traceback.format_exc(), encoding="utf-8")
-        results.put(f"{arm}-{seed}: unexpected {type(error).__name__}: {error} (the whole of it: {log})")
+        results.put((job, f"{job}: unexpected {type(error).__name__}: {error} (the whole of it: {log})"))
         raise SystemExit(REPORTED) from None
 
 
@@ -165,15 +192,20 @@ def train_agent(run: Run, arm: str, seed: int, report: Any = None) -> None:
     checkpoint.unlink(missing_ok=True)
 
 
+def wrapped_task(config: RunConfig) -> Any:
+    """The world with its own reward, through the same wrapper."""
+    from plaudit.rewards.controls import TaskReward
+    from plaudit.rewards.shaping import Shaping
+    from plaudit.rewards.wrapper import RewardWrapper
+
+    envs = make_envs(config.world, config.train.num_envs)
+    return RewardWrapper(envs, TaskReward(), Shaping(), make_world(config.world).event)
+
+
 def wrapped_envs(run: Run, arm: str) -> Any:
     """The world with this arm's reward in place of its own."""
-    from plaudit import registry
     from plaudit.rewards.wrapper import RewardWrapper
-    from plaudit.stages.fit import load_reward
 
     world, envs = make_world(run.config.world), make_envs(run.config.world, run.config.train.num_envs)
-    if arm == "preference":
-        reward_fn, shaping = load_reward(run, world)
-    else:
-        reward_fn, shaping = registry.load("routes", arm)(), Shaping()
+    reward_fn, shaping = make_route(arm).reward(run, world)
     return RewardWrapper(envs, reward_fn, shaping, world.event)

@@ -1,0 +1,112 @@
+"""The words behind a verb: options that are no settings, the recipe, the world, and single settings.
+
+Settings are read by tyro; what is cut out here before it are options that name files, arms and ceilings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from plaudit.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from plaudit.budget import Budget
+    from plaudit.config import RunConfig
+    from plaudit.stages.arms import Arm
+
+VERBS = {
+    "run": "All stages, from world to report; goes on where it stopped.",
+    "compare": "Every way of using the LLM, and controls, side by side.",
+    "forecast": "What a comparison will cost, from a small pilot.",
+    "calibrate": "Try the judging protocols on pairs with known answers.",
+    "collect": "Gather distinct observations with a policy.",
+    "annotate": "Ask the LLM which observations show more progress.",
+    "fit": "Fit a Bradley-Terry reward model to the answers.",
+    "train": "Train an agent for each reward and control.",
+    "evaluate": "Measure the agents on freshly drawn episodes.",
+    "report": "Write the run's report.html.",
+    "list": "Worlds, models, protocols, routes, prompts, recipes.",
+}
+CEILINGS = {"--max-tokens": int, "--max-usd": float, "--max-hours": float}
+"""Hard ceilings: what would pass one is not begun, what is done is kept."""
+OPTIONS = {
+    "run": "[--max-tokens N] [--max-usd X] [--max-hours H] ",
+    "compare": "[--arms NAME ...] [--dry-run]\n                [--max-tokens N] [--max-usd X] [--max-hours H] ",
+    "forecast": "[--arms NAME ...] ",
+}
+
+
+def take_budget(words: list[str]) -> tuple[list[str], Budget]:
+    """The words without the ceilings, and the ceilings."""
+    from plaudit.budget import Budget
+
+    found: dict[str, Any] = {}
+    for option, kind in CEILINGS.items():
+        words, text = take(words, option)
+        if text:
+            try:
+                value = kind(text.replace(",", "").replace("_", ""))
+            except ValueError:
+                raise ConfigError(f"{option} takes a number, got {text!r}.") from None
+            if not 0 <= value < float("inf"):
+                raise ConfigError(f"{option} takes a number of 0 or more, got {text!r}.")
+            found[option.removeprefix("--").replace("-", "_")] = value
+    return words, Budget(**found)
+
+
+def take_arms(words: list[str]) -> tuple[list[str], list[Arm]]:
+    """The words without ``--arms NAME ...``, and the arms; all where none is named."""
+    from plaudit.stages.arms import choose
+
+    if "--arms" not in words:
+        return words, choose([])
+    start = words.index("--arms")
+    end = next((i for i in range(start + 1, len(words)) if words[i].startswith("-")), len(words))
+    if end == start + 1:
+        raise ConfigError("--arms needs one or more names: plaudit compare doorkey --dry-run lists them.")
+    return words[:start] + words[end:], choose(words[start + 1 : end])
+
+
+def parse_config(verb: str, words: list[str]) -> tuple[str, str, RunConfig]:
+    """(out, name, config) from the words behind a verb: recipe first, then the world, then single settings."""
+    import tyro
+
+    from plaudit.config import RunConfig, load_recipe, recipes
+    from plaudit.registry import entries
+
+    words, recipe = take(words, "--recipe")
+    words, model = take(words, "--llm")
+    words, out = take(words, "--out")
+    world = ""
+    if words and not words[0].startswith("-"):
+        world, words = words[0], words[1:]
+        if world not in entries("worlds") and ("/" in world or Path(world).exists()):
+            raise ConfigError(f"{world} is no run: it has no run.json. Make one: plaudit {verb} doorkey --out {world}")
+        if world not in entries("worlds"):
+            raise ConfigError(f"there is no world {world!r}.{did_you_mean(world, entries('worlds'))}")
+    base = load_recipe(recipe or (world if world in recipes() else "doorkey"))
+    if world:
+        base = dataclasses.replace(base, world=dataclasses.replace(base.world, name=world))
+    if model:
+        base = dataclasses.replace(base, llm=dataclasses.replace(base.llm, model=model))
+
+    about = f"""{VERBS[verb]}
+
+plaudit {verb} [WORLD] [--recipe NAME|FILE.toml] [--llm embedded|FILE.gguf]
+{" " * (len(verb) + 8)} [--out PATH] {OPTIONS.get(verb, "")}[settings, as below]"""
+    config = tyro.cli(RunConfig, args=words, default=base, prog=f"plaudit {verb}", description=about)
+    return out, Path(recipe).stem if recipe else base.world.name, config
+
+
+def take(words: list[str], option: str) -> tuple[list[str], str]:
+    """The words without ``option VALUE`` (or ``option=VALUE``), and the value; empty where it is not given."""
+    for i, word in enumerate(words):
+        if word == option:
+            if i + 1 == len(words):
+                raise ConfigError(f"{option} needs a value.")
+            return words[:i] + words[i + 2 :], words[i + 1]
+        if word.startswith(option + "="):
+            return words[:i] + words[i + 1 :], word.removeprefix(option + "=")
+    return words, ""

@@ -1,0 +1,82 @@
+"""The LLM acts: the direct policy, with its prompting techniques as switches (see ``policies/llm.py``).
+
+Nothing is trained. In-context examples come from the run's collected episodes, never from those it is measured on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from plaudit.config import RunConfig
+from plaudit.routes.base import Route
+from plaudit.store import Run
+
+if TYPE_CHECKING:
+    from plaudit.envs.base import World
+    from plaudit.llms.base import LLM
+    from plaudit.policies.base import Policy
+    from plaudit.policies.examples import RecordedStep
+    from plaudit.policies.llm import LLMPolicy
+
+
+class Direct(Route):
+    """The LLM acts itself: zero-shot, or with a thought, examples, history, self-refinement."""
+
+    asks = may_end_early = True
+    trains = False
+
+    def check(self, config: RunConfig, world: World) -> None:
+        from plaudit.llms.scripted import ScriptedLLM
+
+        make_llm_policy(ScriptedLLM(), world, config, 0, [])
+
+    def pilot(
+        self, config: RunConfig, world: World, llm: LLM, observations: list[Any], situations: dict[int, int]
+    ) -> tuple[int, int]:
+        from plaudit.vector import stack
+
+        policy = make_llm_policy(llm, world, config, 0, [])
+        policy.reset(np.ones(len(observations), bool))
+        policy.act(stack(observations))
+        return situations[config.policy.history], len(observations)
+
+    @contextlib.contextmanager
+    def policy(self, run: Run, world: World, seed: int) -> Iterator[Policy]:
+        from plaudit.stages.parts import open_llm
+
+        examples = recorded_steps(run, world) if run.config.policy.examples else []
+        with open_llm(run) as llm:
+            yield make_llm_policy(llm, world, run.config, seed, examples)
+
+
+def make_llm_policy(llm: LLM, world: World, config: RunConfig, seed: int, examples: list[RecordedStep]) -> LLMPolicy:
+    """The acting LLM with the run's switches."""
+    from plaudit.policies.llm import LLMPolicy, PolicyOptions
+
+    options = PolicyOptions(**{f.name: getattr(config.policy, f.name) for f in fields(PolicyOptions)})
+    return LLMPolicy(llm, world, options, examples, seed)
+
+
+def recorded_steps(run: Run, world: World) -> list[RecordedStep]:
+    """The run's collected episodes in words; with the world's own success, which only ``demonstrations`` looks at."""
+    from plaudit.policies.examples import RecordedStep
+    from plaudit.recording import load_recording
+    from plaudit.rollout import action_word
+
+    recording = load_recording(run.require("collect"), truth=True)
+    observations = recording.single_observations()
+    texts = [world.describe(o) for o in observations]
+    assert recording.success is not None
+    won = set(recording.episode[recording.success].tolist())
+    columns = (recording.episode, recording.step, recording.before, recording.after)
+    return [
+        RecordedStep(e, n, texts[b], action_word(world, observations[b], action), texts[a], e in won)
+        for (e, n, b, a), action in zip(
+            zip(*(c.tolist() for c in columns), strict=True), recording.actions, strict=True
+        )
+    ]

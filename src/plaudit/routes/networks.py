@@ -1,0 +1,87 @@
+"""Fitted networks between the judge's answers and the agent: what they read, where they are kept, how they reward."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from plaudit.config import RunConfig
+from plaudit.routes.base import known_rewards, save_rewards
+from plaudit.stages.parts import make_world
+from plaudit.store import Run, load_tree, read_table, save_tree
+from plaudit.types import Comparison
+
+if TYPE_CHECKING:
+    from plaudit.envs.base import World
+    from plaudit.rewards.preference import PreferenceReward
+    from plaudit.rewards.reward_net import RewardModel
+
+
+class Fitting:
+    """Judged items as what a reward model is fitted to."""
+
+    def __init__(self, run: Run, texts: Sequence[str], members: dict[str, tuple[str, ...]]) -> None:
+        from plaudit.rewards.fitting import FitOptions
+
+        self.index = {t: i for i, t in enumerate(texts)}
+        self.descriptions = list(dict.fromkeys(itertools.chain.from_iterable(members[t] for t in texts)))
+        number = {t: i for i, t in enumerate(self.descriptions)}
+        whole = run.config.judge.segment > 1
+        self.segments = np.array([[number[m] for m in members[t]] for t in texts], np.int64) if whole else None
+        self.observations = model_inputs(run, self.descriptions)
+        self.model = make_model(run.config, make_world(run.config.world))
+        self.options = FitOptions(**{f.name: getattr(run.config.fit, f.name) for f in fields(FitOptions)})
+        self._fit = run.config.fit
+
+    def targets(self, comparisons: Sequence[Comparison]) -> Any:
+        """Comparisons as pairs of items, by the run's label switches."""
+        from plaudit.rewards.bradley_terry import targets
+
+        return targets(comparisons, self.index, self._fit.target, self._fit.ties)
+
+
+def judged_items(run: Run, texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The descriptions that each judged item consists of."""
+    if run.config.judge.segment == 1:
+        return {t: (t,) for t in texts}
+    return {row["text"]: tuple(row["members"]) for row in read_table(run.folder / "annotate" / "items.parquet")}
+
+
+def make_model(config: RunConfig, world: World) -> RewardModel:
+    """Networks with their first weights."""
+    from plaudit.rewards.reward_net import RewardModel
+
+    return RewardModel(config.fit.input, world.observation_space, config.fit.width, config.fit.members, config.seed)
+
+
+def save_model(run: Run, fitting: Fitting) -> None:
+    """The networks, and their reward of everything that was collected."""
+    everything = [row["text"] for row in read_table(run.folder / "collect" / "observations.parquet")]
+    members = fitting.model.members(model_inputs(run, everything))
+    save_tree(run.folder / "fit" / "reward.safetensors", {"nets": fitting.model.state()})
+    save_rewards(run, everything, members.mean(axis=0), members.std(axis=0), fitting.model(fitting.observations))
+
+
+def load_model_reward(run: Run, world: World) -> PreferenceReward:
+    """The fitted networks as a reward function."""
+    from plaudit.rewards.preference import PreferenceReward
+
+    model = make_model(run.config, world)
+    model.load_state(load_tree(run.require("fit") / "reward.safetensors")["nets"])
+    return PreferenceReward(model, world.describe, known_rewards(run))
+
+
+def model_inputs(run: Run, texts: list[str]) -> list[Any]:
+    """What the reward model reads of these descriptions: themselves, or one observation of each."""
+    if run.config.fit.input == "text":
+        return list(texts)
+    folder = run.folder / "collect"
+    index = {row["text"]: i for i, row in enumerate(read_table(folder / "observations.parquet"))}
+    batch = load_tree(folder / "observations.safetensors")["observations"]
+    if isinstance(batch, dict):
+        return [{k: v[index[t]].numpy() for k, v in batch.items()} for t in texts]
+    return [batch[index[t]].numpy() for t in texts]

@@ -1,0 +1,74 @@
+"""AI feedback: which of two observations shows more progress? A reward model is fitted to the LLM's answers.
+
+annotate writes ``comparisons.parquet`` and, for a protocol that scores one observation at a time, ``judgements.parquet``;
+fit writes ``reward.safetensors`` (the networks). Sources: Christiano et al. 2017 (arXiv 1706.03741), Motif (arXiv
+2310.00166).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from plaudit.config import RunConfig
+from plaudit.console import console
+from plaudit.routes import base
+from plaudit.store import Run, read_table
+from plaudit.types import Comparison
+
+if TYPE_CHECKING:
+    from plaudit.envs.base import World
+    from plaudit.llms.base import LLM
+    from plaudit.rewards.base import RewardFn
+    from plaudit.rewards.shaping import Shaping
+
+
+class Preference(base.Route):
+    """AI feedback: a reward model fitted to the LLM's preferences (Bradley-Terry)."""
+
+    asks = makes_reward = True
+    protocols = ("pointwise", "pairwise", "verdict", "scale", "rating")
+
+    def check(self, config: RunConfig, world: World) -> None:
+        from plaudit.routes.feedback import protocol_of
+
+        protocol_of(config, self.protocols)
+
+    def pilot(
+        self, config: RunConfig, world: World, llm: LLM, observations: list[Any], situations: dict[int, int]
+    ) -> tuple[int, int]:
+        from plaudit.routes.feedback import pilot
+
+        return pilot(config, world, llm, observations, self.protocols)
+
+    def annotate(self, run: Run) -> None:
+        from plaudit.routes.feedback import annotate, protocol_of
+
+        annotate(run, protocol_of(run.config, self.protocols))
+
+    def fit(self, run: Run) -> None:
+        from plaudit.rewards.bradley_terry import fit, split
+        from plaudit.routes.networks import Fitting, judged_items, save_model
+
+        start, config = time.perf_counter(), run.config
+        comparisons = [Comparison(**row) for row in read_table(run.folder / "annotate" / "comparisons.parquet")]
+        texts = list(dict.fromkeys(t for c in comparisons for t in (c.first, c.second)))
+        fitting = Fitting(run, texts, judged_items(run, texts))
+        pairs, rng = fitting.targets(comparisons), np.random.default_rng(config.seed)
+        train, held = split(pairs, len(texts), config.fit.held_out, rng)
+        report = fit(fitting.model, fitting.observations, train, held, fitting.options, config.seed, fitting.segments)
+        save_model(run, fitting)
+        seconds = time.perf_counter() - start
+        run.finish("fit", seconds, **{k: round(v, 4) for k, v in asdict(report).items()})
+        console.print(
+            f"fit: agrees with the judge on {report.held_out_accuracy:.0%} of {report.held_out_pairs} held-out pairs "
+            f"({seconds:.1f} s)"
+        )
+
+    def reward(self, run: Run, world: World) -> tuple[RewardFn, Shaping]:
+        from plaudit.routes.networks import load_model_reward
+
+        return load_model_reward(run, world), base.shaping(run)

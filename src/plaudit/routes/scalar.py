@@ -1,0 +1,113 @@
+"""Direct scalar: the LLM gives each observation (or segment) a number.
+
+A network is fitted to the numbers (``fit``), or, with ``fit.online``, the LLM is asked about each new observation while
+the agent trains; what it has said is remembered in the run's ledger, across agents and runs. annotate writes
+``judgements.parquet``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from plaudit.config import RunConfig
+from plaudit.console import console
+from plaudit.errors import ConfigError
+from plaudit.routes import base
+from plaudit.store import Run, read_table
+from plaudit.types import Judgement
+
+if TYPE_CHECKING:
+    from plaudit.envs.base import World
+    from plaudit.llms.base import LLM
+    from plaudit.rewards.base import RewardFn
+    from plaudit.rewards.shaping import Shaping
+
+
+class Scalar(base.Route):
+    """Direct scalar: the LLM's own number for each observation."""
+
+    asks = makes_reward = True
+    protocols = ("scale", "rating", "pointwise")
+
+    def check(self, config: RunConfig, world: World) -> None:
+        from plaudit.routes.feedback import protocol_of
+
+        protocol_of(config, self.protocols)
+        if config.fit.online and config.judge.segment > 1:
+            raise ConfigError("a segment is no single observation: --fit.online needs --judge.segment 1.")
+
+    def pilot(
+        self, config: RunConfig, world: World, llm: LLM, observations: list[Any], situations: dict[int, int]
+    ) -> tuple[int, int]:
+        from plaudit.routes.feedback import pilot
+
+        return pilot(config, world, llm, observations, self.protocols)
+
+    def annotate(self, run: Run) -> None:
+        from plaudit.routes.feedback import annotate, protocol_of
+
+        annotate(run, protocol_of(run.config, self.protocols))
+
+    def fit(self, run: Run) -> None:
+        start = time.perf_counter()
+        judgements = [Judgement(**row) for row in read_table(run.folder / "annotate" / "judgements.parquet")]
+        if run.config.fit.online:
+            known = {j.text: j.value for j in judgements if j.value is not None}
+            if len(set(known.values())) < 2:
+                raise ConfigError(
+                    f"the judge gave all {len(known)} observations the same number: nothing to learn from."
+                )
+            base.save_rewards(run, list(known), list(known.values()), None, list(known.values()))
+            run.finish("fit", time.perf_counter() - start, online=True, known=len(known))
+            return
+        self._distil(run, judgements, start)
+
+    def _distil(self, run: Run, judgements: list[Judgement], start: float) -> None:
+        from plaudit.rewards.regression import fit, split, values
+        from plaudit.routes.networks import Fitting, judged_items, save_model
+
+        texts, config = [j.text for j in judgements], run.config
+        fitting = Fitting(run, texts, judged_items(run, texts))
+        judged, rng = values(judgements, fitting.index), np.random.default_rng(config.seed)
+        train, held = split(judged, len(texts), config.fit.held_out, rng)
+        report = fit(fitting.model, fitting.observations, train, held, fitting.options, config.seed, fitting.segments)
+        save_model(run, fitting)
+        seconds = time.perf_counter() - start
+        run.finish("fit", seconds, **{k: None if v is None else round(v, 4) for k, v in asdict(report).items()})
+        console.print(
+            f"fit: explains {report.held_out_r2:.0%} of the variance of {report.held_out_items} held-out ratings "
+            f"({seconds:.1f} s)"
+        )
+
+    def reward(self, run: Run, world: World) -> tuple[RewardFn, Shaping]:
+        if not run.config.fit.online:
+            from plaudit.routes.networks import load_model_reward
+
+            return load_model_reward(run, world), base.shaping(run)
+        from plaudit.rewards.online import OnlineReward
+
+        known, limit = base.known_rewards(run), run.config.judge.max_failures
+        return OnlineReward(_Judge(run, world.goal), world.describe, known, limit), base.shaping(run)
+
+
+class _Judge:
+    """The run's judge, loaded when it is first asked: every training process has its own, the ledger is shared."""
+
+    def __init__(self, run: Run, goal: str) -> None:
+        self.run, self.goal = run, goal
+        self._llm: LLM | None = None
+
+    def __call__(self, texts: Sequence[str]) -> list[Judgement]:
+        from plaudit.llms.ledger import Ledger, LedgerLLM
+        from plaudit.routes.feedback import protocol_of
+        from plaudit.stages.parts import make_llm
+
+        if self._llm is None:
+            ledger = Ledger(self.run.folder / "ledger.sqlite")
+            self._llm = LedgerLLM(make_llm(self.run.config.llm), ledger, 1.0, self.run.budget)
+        return protocol_of(self.run.config, Scalar.protocols).judge(self._llm, self.goal, texts)

@@ -1,0 +1,198 @@
+"""forecast: what a comparison will cost in tokens, money and hours, from a small pilot in the real world and model.
+
+The pilot walks a random policy through the world, asks the model a few of the questions that each arm would ask, and
+times a few updates of training. Nothing is kept. Questions are counted as the arms will ask them, where an acting LLM
+asks each distinct situation once: as many as a random policy meets in as many episodes. Figures marked "at most" end
+earlier when things go well (programs that work, episodes that succeed).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from plaudit.config import RunConfig
+from plaudit.console import console, progress
+from plaudit.envs.base import World
+from plaudit.errors import PlauditError
+from plaudit.llms.base import LLM, Progress, Reply, Request
+from plaudit.policies.random import RandomPolicy
+from plaudit.rollout import action_word, walk
+from plaudit.stages.arms import Arm
+from plaudit.stages.parts import CALIBRATION_SEED, cores, make_envs, make_llm, make_route, make_world
+from plaudit.vector import observation_keys, rows
+
+SAMPLE = 12
+"""Situations that each arm's questions are tried on."""
+UPDATES = 3
+"""Updates of training that are timed."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What one arm will cost."""
+
+    arm: Arm
+    """The arm."""
+    questions: int
+    """Questions to the model."""
+    tokens: int
+    """Tokens read and written."""
+    usd: float
+    """Money."""
+    hours: float
+    """Wall time, asking and training on this machine's processors."""
+    at_most: bool
+    """Whether it may well be less."""
+    problem: str = ""
+    """Why it cannot be told, or why the arm will fail; empty otherwise."""
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """What the pilot's walk has met."""
+
+    observations: list[Any]
+    """Some distinct observations."""
+    texts: list[str]
+    """Their descriptions."""
+    situations: dict[int, int]
+    """Distinct situations an acting LLM will be in, by the number of earlier steps that it is shown."""
+    collect_seconds: float
+    """Time of collecting, for the settings' number of steps."""
+    train_seconds: float
+    """Time of training one agent."""
+
+
+class Meter:
+    """A model that counts what it is asked."""
+
+    def __init__(self, llm: LLM) -> None:
+        self.llm, self.name = llm, llm.name
+        self.questions, self.tokens, self.usd, self.seconds = 0, 0, 0.0, 0.0
+
+    def generate(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Reply]:
+        """See :class:`plaudit.llms.base.LLM`."""
+        return self._count(self.llm.generate, requests)
+
+    def choose(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Reply]:
+        """See :class:`plaudit.llms.base.LLM`."""
+        return self._count(self.llm.choose, requests)
+
+    def close(self) -> None:
+        """The model is closed by whoever made it."""
+
+    def _count(self, call: Any, requests: Sequence[Request]) -> list[Reply]:
+        start = time.perf_counter()
+        replies: list[Reply] = call(requests)
+        self.seconds += time.perf_counter() - start
+        self.questions += len(requests)
+        self.tokens += sum(r.prompt_tokens + r.new_tokens for r in replies)
+        self.usd += sum(r.usd for r in replies)
+        return replies
+
+
+def forecast(config: RunConfig, arms: list[Arm]) -> list[Forecast]:
+    """One forecast for each arm."""
+    world = make_world(config.world)
+    asks = [arm for arm in arms if make_route(arm.route).asks]
+    with progress("pilot", 1 + len(asks)) as advance:
+        pilot = _pilot(config, world, {arm.config(config).policy.history for arm in asks})
+        advance(1)
+        llm = make_llm(config.llm) if asks else None
+        try:
+            found = []
+            for arm in arms:
+                found.append(_forecast(arm, arm.config(config), world, pilot, llm))
+                advance(1 if arm in asks else 0)
+            return found
+        finally:
+            if llm is not None:
+                llm.close()
+
+
+def _pilot(config: RunConfig, world: World, histories: set[int]) -> Pilot:
+    from plaudit.rl.ppo import PPO, PPOConfig
+    from plaudit.stages.train import wrapped_task
+
+    policy = config.policy
+    copies, length = policy.episodes * config.train.seeds, policy.max_steps or 200
+    envs, start = make_envs(config.world, copies), time.perf_counter()
+    texts: dict[bytes, str] = {}
+    observations: dict[str, Any] = {}
+    recent: list[tuple[tuple[str, str], ...]] = [()] * copies
+    situations: dict[int, set[Any]] = {n: set() for n in {0, *histories}}
+    running = np.ones(copies, bool)
+    for made in islice(walk(envs, RandomPolicy(world.action_space, 0), CALIBRATION_SEED), length):
+        for i, (key, one) in enumerate(zip(observation_keys(made.before), rows(made.before), strict=True)):
+            if not running[i]:
+                continue
+            text = texts.setdefault(key, "") or world.describe(one)
+            texts[key] = text
+            observations.setdefault(text, one)
+            for n, met in situations.items():
+                met.add((recent[i][-n:] if n else (), text))
+            recent[i] = (*recent[i][-8:], (text, action_word(world, one, made.actions[i])))
+        running &= ~made.ended
+    each = (time.perf_counter() - start) / (length * copies)
+    shared = {
+        f.name: getattr(config.train, f.name) for f in dataclasses.fields(PPOConfig) if hasattr(config.train, f.name)
+    }
+    trainer = PPO(wrapped_task(config), PPOConfig(**shared), 0)
+    seconds = float(np.median([trainer.update().seconds for _ in range(UPDATES)]))
+    updates = config.train.steps / (config.train.num_envs * config.train.horizon)
+    some = list(observations)[:: max(1, len(observations) // SAMPLE)][:SAMPLE]
+    counts = {n: len(met) for n, met in situations.items()}
+    return Pilot([observations[t] for t in some], some, counts, each * config.collect.steps, seconds * updates)
+
+
+def _forecast(arm: Arm, config: RunConfig, world: World, pilot: Pilot, llm: LLM | None) -> Forecast:
+    route = make_route(arm.route)
+    training = pilot.train_seconds * config.train.seeds / min(config.train.seeds, cores()) if route.trains else 0.0
+    try:
+        route.check(config, world)
+        if not route.asks or llm is None:
+            return Forecast(arm, 0, 0, 0.0, training / 3600, False)
+        meter = Meter(llm)
+        planned, asked = route.pilot(config, world, meter, pilot.observations, pilot.situations)
+    except PlauditError as error:
+        return Forecast(arm, 0, 0, 0.0, training / 3600, False, str(error).splitlines()[0])
+    factor = planned / max(1, asked)
+    return Forecast(
+        arm,
+        round(meter.questions * factor),
+        round(meter.tokens * factor),
+        meter.usd * factor,
+        (meter.seconds * factor + training) / 3600,
+        route.may_end_early,
+    )
+
+
+def show(found: list[Forecast], config: RunConfig) -> None:
+    """The table for the terminal."""
+    from rich.table import Table
+
+    table = Table(title=f"forecast: {config.world.name}, {config.train.seeds} seeds, model {config.llm.model}")
+    for column in ("arm", "questions", "tokens", "money", "time"):
+        table.add_column(column, justify="left" if column == "arm" else "right")
+    for f in found:
+        most = "≤ " if f.at_most else ""
+        cells = (f"{most}{f.questions:,}", f"{most}{f.tokens:,}", f"${f.usd:,.2f}", most + _duration(f.hours))
+        table.add_row(f.arm.name, *(cells if not f.problem else ("", "", "", "")))
+    total = (sum(f.questions for f in found), sum(f.tokens for f in found), sum(f.usd for f in found))
+    table.add_section()
+    table.add_row("all", f"{total[0]:,}", f"{total[1]:,}", f"${total[2]:,.2f}", _duration(sum(f.hours for f in found)))
+    console.print(table)
+    for f in found:
+        if f.problem:
+            console.print(f"{f.arm.name}: {f.problem}")
+
+
+def _duration(hours: float) -> str:
+    return f"{hours * 3600:.0f} s" if hours < 0.025 else f"{hours * 60:.0f} min" if hours < 2 else f"{hours:.1f} h"
