@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from gymnasium.vector import VectorEnv
+from numpy.typing import NDArray
 
 from plaudit.envs.base import World
 from plaudit.policies.base import Policy
@@ -28,26 +29,51 @@ class Seen:
     """Sum of the world's own progress over these times; for measuring only."""
 
 
+@dataclass
+class Trace:
+    """The order in which descriptions were met, row by row as the copies step together."""
+
+    seen: list[NDArray[np.int64]] = field(default_factory=list)
+    """For each step, which of the distinct descriptions it led to, ``(copies,)``."""
+    ended: list[NDArray[np.bool_]] = field(default_factory=list)
+    """For each step, whether it ended its copy's episode, ``(copies,)``."""
+
+
 def distinct_descriptions(
-    world: World, envs: VectorEnv, policy: Policy, steps: int, seed: int, advance: Callable[[int], None] | None = None
+    world: World,
+    envs: VectorEnv,
+    policy: Policy,
+    steps: int,
+    seed: int,
+    advance: Callable[[int], None] | None = None,
+    trace: Trace | None = None,
 ) -> list[Seen]:
-    """Let the policy act for ``steps`` environment steps; everything that was met, by description, in order."""
+    """Let the policy act for ``steps`` environment steps; everything that was met, by description, in order.
+
+    A ``trace`` is filled with the order, for those who need what came after what.
+    """
     observations, _ = envs.reset(seed=seed)
     seen: dict[str, Seen] = {}
     texts: dict[bytes, str] = {}
+    numbers: dict[str, int] = {}
     for _ in range(max(1, steps // envs.num_envs)):
         observations, _, terminated, truncated, infos = envs.step(policy.act(observations))
         ended = terminated | truncated
         led_to = step_observations(observations, infos, ended)
         progress = step_value(infos, "progress", ended)
-        for i, key in enumerate(observation_keys(led_to)):
+        keys = observation_keys(led_to)
+        for i, key in enumerate(keys):
             if key not in texts:
                 one = rows(take(led_to, [i]))[0]
                 texts[key] = world.describe(one)
                 seen.setdefault(texts[key], Seen(texts[key], one))
+                numbers.setdefault(texts[key], len(numbers))
             entry = seen[texts[key]]
             entry.count += 1
             entry.progress += float(progress[i])
+        if trace is not None:
+            trace.seen.append(np.array([numbers[texts[key]] for key in keys]))
+            trace.ended.append(ended)
         if advance is not None:
             advance(envs.num_envs)
     return list(seen.values())
