@@ -1,14 +1,20 @@
 """Judging protocols on scripted models with known faults, and on hostile replies."""
 
+import numpy as np
 import pytest
 
-from plaudit import prompts
+from plaudit import prompts, registry
 from plaudit.errors import ConfigError, JudgeFailedError
+from plaudit.judging import rating
 from plaudit.judging.base import check_failures
 from plaudit.judging.calibrate import Calibration, known_pairs, measure, recommend, wilson
 from plaudit.judging.pairwise import Pairwise
 from plaudit.judging.pointwise import Pointwise
-from plaudit.judging.verdict import Verdict, parse
+from plaudit.judging.rating import Rating
+from plaudit.judging.scale import ANSWERS, Scale
+from plaudit.judging.scorer import Scorer
+from plaudit.judging.seated import seatings
+from plaudit.judging.verdict import REMINDER, Verdict
 from plaudit.llms.scripted import ScriptedLLM
 from plaudit.types import Comparison, Judgement, failure_rate, seat_statistics
 
@@ -17,32 +23,33 @@ BAD = [f"You see only wall number {i}." for i in range(40)]
 PAIRS = list(zip(GOOD, BAD, strict=True))
 
 
-REMINDER = "\n\nAnswer with exactly one word: A, B, or neither.\nAnswer:"
-
-
 def judge(skill=2.0, bias=0.0, noise=0.0, fail=0.0, say=None):
     """Sees whether a key is there, with a settable preference for the first seat, in nats."""
 
     def margin(request):
-        lines = request.prompt.removesuffix(REMINDER).split("\n")
-        if request.answers == (" Yes", " No"):
+        lines = request.prompt.removesuffix(REMINDER).removesuffix(rating.REMINDER).split("\n")
+        if lines[-2].startswith("Now:"):
             return skill * (("key" in lines[-2]) - 0.5)
         return skill * (("key" in lines[-3]) - int("key" in lines[-2]))
 
     def score(request):
-        return margin(request) / 2, -margin(request) / 2
+        return (
+            np.linspace(1, -1, len(request.answers)) * margin(request) * (-0.5 if request.answers == ANSWERS else 0.5)
+        )
 
-    def verdict(request):
+    def write(request):
+        if request.prompt.endswith("Rating:"):
+            return " 4" if margin(request) > 0 else " 2\n"
         return " A" if margin(request) + bias > 0 else " B\n"
 
-    return ScriptedLLM(say or verdict, score, position_bias=bias, noise=noise, failure_rate=fail)
+    return ScriptedLLM(say or write, score, position_bias=bias, noise=noise, failure_rate=fail)
 
 
-def protocols():
-    return [
-        kind(prompts.load(name))
-        for kind, name in ((Pointwise, "pointwise"), (Pairwise, "pairwise"), (Verdict, "verdict"))
-    ]
+SCORERS, SEATED = (Pointwise, Scale, Rating), (Pairwise, Verdict)
+
+
+def protocols(kinds=SCORERS + SEATED):
+    return [kind(prompts.load(kind.__name__.lower())) for kind in kinds]
 
 
 @pytest.mark.parametrize("protocol", protocols(), ids=lambda p: p.prompt.name)
@@ -51,7 +58,7 @@ def test_an_honest_judge_is_read_rightly(protocol):
     assert all(c.probability > 0.5 for c in comparisons[:40]) and all(c.probability < 0.5 for c in comparisons[40:])
 
 
-@pytest.mark.parametrize("protocol", protocols()[1:], ids=lambda p: p.prompt.name)
+@pytest.mark.parametrize("protocol", protocols(SEATED), ids=lambda p: p.prompt.name)
 def test_a_judge_that_only_knows_seats_is_found_out(protocol):
     comparisons = protocol.compare(judge(skill=0, bias=3), "get the key", PAIRS)
     seats = seat_statistics(comparisons)
@@ -73,11 +80,64 @@ def test_both_orders_cancel_a_bias_that_one_order_does_not():
     assert seat_statistics(comparisons).flip_rate == 1.0
 
 
-def test_pointwise_asks_once_for_each_observation():
-    protocol = Pointwise(prompts.load("pointwise"))
-    pairs = [(a, b) for a in GOOD for b in BAD]
-    assert protocol.requests(pairs) == 80 and Pairwise(prompts.load("pairwise")).requests(pairs) == 3200
-    assert len(protocol.compare(judge(), "g", pairs)) == 1600
+@pytest.mark.parametrize("kind", SEATED)
+def test_one_order_is_drawn_by_the_pair_itself(kind):
+    one = kind(prompts.load(kind.__name__.lower()), both_orders=False)
+    llm = judge(skill=2, bias=0.5)
+    there, back = one.compare(llm, "g", PAIRS), one.compare(llm, "g", [(b, a) for a, b in PAIRS])
+    assert one.requests(PAIRS) == one.requests(PAIRS + [(b, a) for a, b in PAIRS]) == 40
+    assert len({r.prompt for r in llm.asked}) == 40  # the pair is asked alike, whichever way round it is given
+    for c, swapped in zip(there, back, strict=True):
+        assert (c.forward is None) != (c.backward is None) and c.flipped is None
+        assert c.probability == (c.backward if c.forward is None else c.forward)
+        assert (swapped.forward is None) == (c.backward is None) and swapped.probability == pytest.approx(
+            1 - c.probability
+        )
+    first = sum(c.forward is not None for c in there)
+    assert 10 < first < 30 and all(c.probability > 0.5 for c in there)
+    seats = seat_statistics(there)
+    assert seats.pairs == 0 and seats.flip_rate is None and seats.first_rate == pytest.approx(first / 40)
+
+
+def test_one_order_of_a_judge_that_only_knows_seats_is_a_coin():
+    one = Pairwise(prompts.load("pairwise"), both_orders=False)
+    comparisons = one.compare(judge(skill=0, bias=3), "g", PAIRS)
+    assert seat_statistics(comparisons).first_rate == 1.0
+    assert 0.2 < np.mean([c.probability > 0.5 for c in comparisons]) < 0.8
+
+
+def test_seatings():
+    assert seatings(("a", "b"), True) == (("a", "b"), ("b", "a"))
+    assert seatings(("a", "b"), False) == seatings(("b", "a"), False)
+    (same,) = Pairwise(prompts.load("pairwise"), both_orders=False).compare(judge(), "g", [("a", "a")])
+    assert same.forward == 0.5 and same.backward is None
+
+
+@pytest.mark.parametrize("protocol", protocols(SCORERS), ids=lambda p: p.prompt.name)
+def test_scorers_ask_once_for_each_observation(protocol):
+    pairs, llm = [(a, b) for a in GOOD for b in BAD], judge()
+    assert isinstance(protocol, Scorer) and protocol.requests(pairs) == 80
+    assert Pairwise(prompts.load("pairwise")).requests(pairs) == 3200
+    assert len(protocol.compare(llm, "g", pairs)) == 1600 and len(llm.asked) == 80
+
+
+def test_scale_is_the_expectation_over_the_ratings():
+    shares = np.array([0.1, 0.2, 0.4, 0.2, 0.06])  # what the five answers hold together is shared among them
+    llm = ScriptedLLM(score=lambda request: np.log(shares))
+    (judgement,) = Scale(prompts.load("scale")).judge(llm, "g", ["a"])
+    assert judgement.value == pytest.approx(float(shares @ [1, 2, 3, 4, 5]) / 0.96)
+    assert llm.asked[0].answers == (" 1", " 2", " 3", " 4", " 5") and "P(3) = 0.417" in judgement.reply
+
+
+def test_equal_ratings_are_a_tie():
+    comparisons = Rating(prompts.load("rating")).compare(judge(), "g", [*PAIRS[:2], (GOOD[0], GOOD[1])])
+    assert [c.status for c in comparisons] == ["ok", "ok", "tie"] and comparisons[2].probability == 0.5
+
+
+@pytest.mark.parametrize("name", ["scale", "rating"])
+def test_every_rating_occurs_in_the_examples(name):
+    examples = [line.split(": ")[1] for line in prompts.load(name).text.splitlines() if line[-1:].isdigit()]
+    assert sorted(examples) == sorted("1122334455")
 
 
 def test_failures_are_counted_and_stop_the_run():
@@ -94,33 +154,6 @@ def test_a_failed_judgement_fails_its_pairs():
     rows = [Judgement("a", "ok", 1.0, ""), Judgement("b", "error", None, "broken"), Judgement("c", "ok", 0.0, "")]
     comparisons = protocol.pair_up(rows, [("a", "b"), ("a", "c"), ("b", "b")])
     assert [c.status for c in comparisons] == ["error", "ok", "error"]
-
-
-@pytest.mark.parametrize(
-    ("reply", "meaning"),
-    [
-        ("A", 1.0),
-        (" b.", 0.0),
-        ("**A**", 1.0),
-        ("Answer: B", 0.0),
-        ("neither", 0.5),
-        ("Neither.", 0.5),
-        ("", None),
-        ("A or B", None),
-        ("A B", None),
-        ("AB", None),
-        ("I think A", None),
-        ("C", None),
-        ("nan", None),
-        ("1", None),
-        ("Die erste", None),
-        ("I cannot help with that.", None),
-        ("```\nA\n```", None),
-        ("A" * 100_000, None),
-    ],
-)
-def test_verdicts_are_parsed_strictly(reply, meaning):
-    assert parse(reply) == meaning
 
 
 def test_an_unreadable_verdict_is_asked_once_more_and_then_counted():
@@ -142,10 +175,15 @@ def test_records_refuse_a_failure_with_a_value():
             wrong()
 
 
-def test_calibration_measures_what_was_planted():
+def test_calibration_measures_what_was_planted(monkeypatch):
+    for kind in (Scale, Rating):
+        entry = registry.Entry(f"{kind.__module__}:{kind.__name__}")
+        monkeypatch.setitem(registry.KINDS["protocols"], kind.__name__.lower(), entry)
     pairs = known_pairs(GOOD + BAD, [1.0] * 40 + [0.0] * 40, 200, seed=0)
     assert all("key" in better and "wall" in worse for better, worse in pairs)
-    assert measure(judge(), "g", pairs, "pointwise", False).accuracy == 1.0
+    for name in ("pointwise", "scale", "rating"):
+        assert measure(judge(), "g", pairs, name, False).accuracy == 1.0
+        assert measure(judge(fail=0.5), "g", pairs, name, False).failures > 0.5
     biased = measure(judge(skill=0.5, bias=3), "g", pairs, "pairwise", False)
     assert biased.accuracy == 1.0 and biased.flip_rate == 1.0 and biased.first_rate == 1.0
     coin = measure(judge(skill=0, noise=1), "g", pairs, "pairwise", False)

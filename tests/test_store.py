@@ -145,8 +145,10 @@ def test_every_recipe_is_valid(name):
 @pytest.mark.parametrize(
     "values",
     [
-        {"train": {"arms": ["task", "task"]}},
-        {"train": {"arms": []}},
+        {"train": {"controls": ["task", "task"]}},
+        {"train": {"controls": ["preference"]}},
+        {"policy": {"history": -1}},
+        {"embedding": {"alpha": 2.0}},
         {"train": {"seeds": 0}},
         {"train": {"gamma": 1.0}},
         {"judge": {"items": 3}},

@@ -25,7 +25,8 @@ class Judgement:
     status: JudgementStatus
     """``ok``, or the kind of failure."""
     value: float | None
-    """How good it is, any finite number, larger is better (pointwise: log-odds of yes, nats); None unless ok."""
+    """How good it is, any finite number, larger is better (pointwise: log-odds of yes, nats; scale and rating: 1 to 5);
+    None unless ok."""
     reply: str
     """What the LLM answered: its text, or the log-probability of each answer."""
     tokens: int = 0
@@ -55,9 +56,9 @@ class Comparison:
     probability: float | None
     """P(first is better), 0 to 1, over both orders where both were asked; None unless ok or tie."""
     forward: float | None = None
-    """P(first is better) as answered with the first one in the first seat; None where the protocol has no seats."""
+    """P(first is better) as answered with the first one in the first seat; None where it was not asked so."""
     backward: float | None = None
-    """P(first is better) as answered with the seats swapped."""
+    """P(first is better) as answered with the seats swapped; None where it was not asked so."""
     reply: str = ""
     """What the LLM answered, both orders."""
     tokens: int = 0
@@ -92,7 +93,8 @@ class SeatStatistics:
     flip_rate: float | None
     """Share of them whose verdict changed with the seats; None without any."""
     first_rate: float | None
-    """Share of all their answers that named the first seat; an unbiased judge has about one half."""
+    """Share of answers, of one order too, that named the first seat; an unbiased judge has about one half; None without
+    any."""
 
 
 def failure_rate(records: Iterable[Judgement | Comparison]) -> float:
@@ -102,12 +104,12 @@ def failure_rate(records: Iterable[Judgement | Comparison]) -> float:
 
 
 def seat_statistics(comparisons: Sequence[Comparison]) -> SeatStatistics:
-    """Flip rate and first-position rate of the comparisons that were answered in both orders."""
+    """Flip rate of the comparisons that were answered in both orders; how often any answer named the first seat."""
     both = [(c.forward, c.backward) for c in comparisons if c.forward is not None and c.backward is not None]
-    if not both:
-        return SeatStatistics(0, None, None)
     flips = sum((there - 0.5) * (back - 0.5) < 0 for there, back in both)
     # An answer that names neither seat says nothing about a preference for one.
-    named_first = [there > 0.5 for there, _ in both if there != 0.5] + [back < 0.5 for _, back in both if back != 0.5]
+    forward = [c.forward for c in comparisons if c.forward is not None and c.forward != 0.5]
+    backward = [c.backward for c in comparisons if c.backward is not None and c.backward != 0.5]
+    named_first = [there > 0.5 for there in forward] + [back < 0.5 for back in backward]
     rate = sum(named_first) / len(named_first) if named_first else None
-    return SeatStatistics(len(both), flips / len(both), rate)
+    return SeatStatistics(len(both), flips / len(both) if both else None, rate)

@@ -1,13 +1,16 @@
 """How an LLM is asked for a preference: a protocol turns pairs of descriptions into comparisons.
 
 A protocol is one file here with one class that fulfils :class:`Protocol`. All of them answer the same question, which
-of two observations shows more progress toward the goal, so that calibration can measure one against another.
+of two observations shows more progress toward the goal, so that calibration can measure one against another. There are
+two kinds: a :class:`plaudit.judging.scorer.Scorer` is asked about one observation at a time, a
+:class:`plaudit.judging.seated.Seated` about two, each in a seat.
 """
 
 from __future__ import annotations
 
 import typing
 from collections.abc import Sequence
+from typing import ClassVar
 
 from plaudit.errors import JudgeFailedError
 from plaudit.llms.base import LLM, Progress
@@ -21,8 +24,13 @@ Pair = tuple[str, str]
 class Protocol(typing.Protocol):
     """A way to ask."""
 
-    prompt: Prompt
-    """The question, with its examples."""
+    fields: ClassVar[tuple[str, ...]]
+    """What is filled into the prompt."""
+
+    @property
+    def prompt(self) -> Prompt:
+        """The question, with its examples."""
+        ...
 
     def compare(self, llm: LLM, goal: str, pairs: Sequence[Pair], progress: Progress | None = None) -> list[Comparison]:
         """One comparison for each pair, in order."""

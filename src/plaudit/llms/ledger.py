@@ -97,7 +97,7 @@ class Ledger:
                 model,
                 kind,
                 json.dumps(asdict(request), ensure_ascii=False),
-                json.dumps(asdict(reply), ensure_ascii=False),
+                json.dumps(asdict(reply)),  # plain ASCII: a model may write what UTF-8 cannot hold
                 reply.status,
                 reply.prompt_tokens + reply.new_tokens,
                 reply.seconds,

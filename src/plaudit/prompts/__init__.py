@@ -83,7 +83,11 @@ def load(name: str) -> Prompt:
 
 
 def one_line(text: str) -> str:
-    """Text as data: white space and control characters folded, the middle left out where it is too long."""
+    """Text as data: white space and control characters folded, the middle left out where it is too long.
+
+    Half of a surrogate pair, which no file or model can take, becomes a question mark.
+    """
+    text = text.encode("utf-8", "replace").decode()
     text = re.sub(r"[\s\x00-\x1f\x7f]+", " ", text).strip()
     if len(text) > MAX_OBSERVATION:
         half = MAX_OBSERVATION // 2

@@ -1,8 +1,8 @@
 """Bradley-Terry: fit r so that P(a > b) = sigmoid(r(a) - r(b)) matches the judge's answers.
 
 Loss: cross-entropy against a target in [0, 1]. How an answer becomes a target is a switch apart from the loss: soft or
-hard, a tie as one half or left out. Failed comparisons are never used. Observations are split, not pairs, so that no
-held-out pair has a member that was trained on.
+hard, a tie as one half or left out. Failed comparisons are never used. Items are split, not pairs, so that no held-out
+pair has a member that was trained on.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional as F
 
 from plaudit.errors import ConfigError
+from plaudit.rewards.fitting import FitOptions as FitOptions
+from plaudit.rewards.fitting import Segments, disagreement, held_out_items, item_rewards, optimise
 from plaudit.rewards.reward_net import RewardModel
 from plaudit.types import Comparison
 
@@ -50,7 +53,7 @@ class FitReport:
     train_pairs: int
     """Pairs that were fitted."""
     held_out_pairs: int
-    """Pairs of observations that no fitted pair contains."""
+    """Pairs of items that no fitted pair contains."""
     train_accuracy: float
     """Share of fitted pairs with a clear answer on whose better one model and judge agree."""
     held_out_accuracy: float
@@ -58,12 +61,16 @@ class FitReport:
     calibration_error: float
     """Expected calibration error on held-out pairs: mean gap, over ten bins, of predicted and judged probability."""
     disagreement: float
-    """Mean over the judged observations of the standard deviation between the networks, in units of the reward's own."""
+    """Mean over the judged items of the standard deviation between the networks, in units of the reward's own."""
 
 
 def targets(comparisons: Sequence[Comparison], index: dict[str, int], target: str, ties: str) -> Pairs:
-    """Usable comparisons as :class:`Pairs`; see :class:`plaudit.config.FitConfig` for the switches."""
-    kept = [c for c in comparisons if c.status == "ok" or (c.status == "tie" and ties == "half")]
+    """Usable comparisons as :class:`Pairs`; see :class:`plaudit.config.FitConfig` for the switches.
+
+    What both orders came to is averaged already: it is the comparison's probability.
+    """
+    answered = [c for c in comparisons if c.probability is not None]
+    kept = [c for c in answered if ties == "half" or c.probability != 0.5]
     values = np.array([c.probability for c in kept], np.float32)
     if target == "hard":
         values = np.where(values == 0.5, 0.5, values > 0.5).astype(np.float32)
@@ -73,8 +80,7 @@ def targets(comparisons: Sequence[Comparison], index: dict[str, int], target: st
 
 def split(pairs: Pairs, items: int, held_out: float, rng: np.random.Generator) -> tuple[Pairs, Pairs]:
     """(training, held-out) pairs: both members on the same side; pairs across the two sides are left out."""
-    is_held = np.zeros(items, bool)
-    is_held[rng.permutation(items)[: max(1, round(held_out * items))]] = True
+    is_held = held_out_items(items, held_out, rng)
     first, second = is_held[pairs.first], is_held[pairs.second]
     train, held = pairs.where(~first & ~second), pairs.where(first & second)
     if min(len(train), len(held)) < MIN_PAIRS:
@@ -85,37 +91,36 @@ def split(pairs: Pairs, items: int, held_out: float, rng: np.random.Generator) -
     return train, held
 
 
-@dataclass(frozen=True)
-class FitOptions:
-    """Numbers of the optimisation."""
-
-    steps: int
-    """Gradient steps of each network."""
-    batch: int
-    """Pairs in one step."""
-    learning_rate: float
-    """AdamW's step size."""
-    weight_decay: float
-    """AdamW's decay."""
-
-
 def fit(
-    model: RewardModel, items: Sequence[Any], train: Pairs, held: Pairs, options: FitOptions, seed: int
+    model: RewardModel,
+    observations: Sequence[Any],
+    train: Pairs,
+    held: Pairs,
+    options: FitOptions,
+    seed: int,
+    segments: Segments = None,
 ) -> FitReport:
-    """Fit every network of the model to the training pairs; measure on the held-out ones."""
-    packed = model.pack(items)
-    for member, net in enumerate(model.nets):
-        generator = torch.Generator().manual_seed(1000 * seed + member)
-        optimizer = torch.optim.AdamW(net.parameters(), options.learning_rate, weight_decay=options.weight_decay)
-        for _ in range(options.steps):
-            rows = torch.randint(len(train), (min(options.batch, len(train)),), generator=generator).numpy()
-            rewards = net(packed)
-            difference = rewards[train.first[rows]] - rewards[train.second[rows]]
-            loss = F.binary_cross_entropy_with_logits(difference, torch.from_numpy(train.target[rows]))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    return _report(model, items, train, held)
+    """Fit every network of the model to the training pairs; measure on the held-out ones.
+
+    The pairs' indices are of observations; with ``segments``, ``(items, length)``, they are of its rows.
+    """
+
+    def loss(rewards: Tensor, rows: NDArray[np.int64]) -> Tensor:
+        difference = rewards[train.first[rows]] - rewards[train.second[rows]]
+        return F.binary_cross_entropy_with_logits(difference, torch.from_numpy(train.target[rows]))
+
+    optimise(model, observations, segments, len(train), loss, options, seed)
+    members = item_rewards(model, observations, segments)
+    rewards = members.mean(axis=0)
+    fitted, unseen = predict(rewards, train), predict(rewards, held)
+    return FitReport(
+        train_pairs=len(train),
+        held_out_pairs=len(held),
+        train_accuracy=accuracy(fitted, train.target),
+        held_out_accuracy=accuracy(unseen, held.target),
+        calibration_error=calibration_error(unseen, held.target),
+        disagreement=disagreement(members),
+    )
 
 
 def predict(rewards: NDArray[np.floating], pairs: Pairs) -> NDArray[np.float64]:
@@ -138,17 +143,3 @@ def calibration_error(probability: NDArray[np.floating], target: NDArray[np.floa
         if (which == b).any()
     ]
     return float(sum(gaps))
-
-
-def _report(model: RewardModel, items: Sequence[Any], train: Pairs, held: Pairs) -> FitReport:
-    members = model.members(items)
-    rewards = members.mean(axis=0)
-    fitted, unseen = predict(rewards, train), predict(rewards, held)
-    return FitReport(
-        train_pairs=len(train),
-        held_out_pairs=len(held),
-        train_accuracy=accuracy(fitted, train.target),
-        held_out_accuracy=accuracy(unseen, held.target),
-        calibration_error=calibration_error(unseen, held.target),
-        disagreement=float(members.std(axis=0).mean() / max(float(rewards.std()), 1e-6)),
-    )

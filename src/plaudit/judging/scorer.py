@@ -1,0 +1,57 @@
+"""Protocols that ask about one observation at a time: a score for each, and any number of pairs at no further cost.
+
+P(a > b) = sigmoid(sharpness * (s_a - s_b) / standard deviation of s). Equal scores are a tie.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from plaudit.judging.base import Pair
+from plaudit.llms.base import LLM, Progress
+from plaudit.types import Comparison, Judgement
+
+
+class Scorer(ABC):
+    """A protocol whose questions are about one observation each."""
+
+    sharpness: float
+    """How decided P(a > b) is when two scores lie one standard deviation apart."""
+
+    @abstractmethod
+    def judge(self, llm: LLM, goal: str, texts: Sequence[str], progress: Progress | None = None) -> list[Judgement]:
+        """One judgement for each description, in order."""
+
+    def compare(self, llm: LLM, goal: str, pairs: Sequence[Pair], progress: Progress | None = None) -> list[Comparison]:
+        """One comparison for each pair; every distinct description is asked about once."""
+        texts = list(dict.fromkeys(text for pair in pairs for text in pair))
+        return self.pair_up(self.judge(llm, goal, texts, progress), pairs)
+
+    def pair_up(self, judgements: Sequence[Judgement], pairs: Sequence[Pair]) -> list[Comparison]:
+        """Comparisons out of scores; a pair with a failed judgement fails with it."""
+        by_text = {j.text: j for j in judgements}
+        scale = self.sharpness / max(float(np.std([j.value for j in judgements if j.value is not None] or [1])), 1e-6)
+        paid: set[str] = set()  # each judgement's cost goes to the first pair that uses it
+        return [_comparison(by_text[a], by_text[b], scale, paid) for a, b in pairs]
+
+    def requests(self, pairs: Sequence[Pair]) -> int:
+        """One for each distinct description."""
+        return len({text for pair in pairs for text in pair})
+
+
+def _comparison(a: Judgement, b: Judgement, scale: float, paid: set[str]) -> Comparison:
+    fresh = [j for j in (a, b) if j.text not in paid]
+    paid.update(j.text for j in fresh)
+    spent: dict[str, Any] = {k: sum(getattr(j, k) for j in fresh) for k in ("tokens", "seconds", "usd")}
+    reply = f"{a.reply} | {b.reply}"
+    if a.value is None or b.value is None:
+        status = a.status if a.value is None else b.status
+        return Comparison(a.text, b.text, status, None, reply=reply, **spent)
+    if a.value == b.value:
+        return Comparison(a.text, b.text, "tie", 0.5, reply=reply, **spent)
+    difference = np.clip(scale * (a.value - b.value), -30, 30)
+    return Comparison(a.text, b.text, "ok", float(1 / (1 + np.exp(-difference))), reply=reply, **spent)

@@ -1,0 +1,77 @@
+"""Protocols that show two observations at once, each in a seat, in both orders or in one.
+
+Both orders, averaged, cancel a preference for a seat (RLAIF, arXiv 2309.00267), and how often the verdict changed with
+the seats can be told. One order, for ablation, costs half; who gets the first seat is then drawn by a coin that depends
+on the two texts alone, so that the same pair is always asked alike, whichever way round it is given.
+"""
+
+from __future__ import annotations
+
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from plaudit.judging.base import Pair
+from plaudit.judging.replies import cost
+from plaudit.llms.base import LLM, Progress, Reply
+from plaudit.types import Comparison, JudgementStatus
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was read from one reply about two seats."""
+
+    reply: Reply
+    """The reply."""
+    status: JudgementStatus
+    """``ok``, or why it could not be read."""
+    first: float
+    """P(first seat is better); without meaning unless ok."""
+    said: str
+    """The answer in words, for the record."""
+
+
+def seatings(pair: Pair, both_orders: bool) -> tuple[Pair, ...]:
+    """The orders in which a pair is asked: as given and swapped, or one of the two by the pair's own coin."""
+    a, b = pair
+    if both_orders:
+        return (a, b), (b, a)
+    low, high = sorted(pair)
+    heads = zlib.crc32("\0".join((low, high)).encode("utf-8", "replace")) & 1
+    return ((low, high) if heads else (high, low),)
+
+
+class Seated(ABC):
+    """A protocol whose questions are about two observations each."""
+
+    both_orders: bool
+    """Whether each pair is asked with either observation in the first seat."""
+
+    @abstractmethod
+    def ask(self, llm: LLM, goal: str, seated: Sequence[Pair], progress: Progress | None) -> list[Answer]:
+        """One answer for each pair as it is seated, in order."""
+
+    def compare(self, llm: LLM, goal: str, pairs: Sequence[Pair], progress: Progress | None = None) -> list[Comparison]:
+        """One comparison for each pair, in order."""
+        orders = [seatings(pair, self.both_orders) for pair in pairs]
+        answers = iter(self.ask(llm, goal, [seats for each in orders for seats in each], progress))
+        return [_comparison(p, each, [next(answers) for _ in each]) for p, each in zip(pairs, orders, strict=True)]
+
+    def requests(self, pairs: Sequence[Pair]) -> int:
+        """One for each distinct seating."""
+        return len({seats for pair in pairs for seats in seatings(pair, self.both_orders)})
+
+
+def _comparison(pair: Pair, orders: tuple[Pair, ...], answers: list[Answer]) -> Comparison:
+    spent = cost(*(a.reply for a in answers))
+    # The second of two orders is the swapped one, even where both texts are the same.
+    swapped = [False, True][: len(orders)] if len(orders) == 2 else [orders[0] != pair]
+    said = "; ".join(("seats swapped: " if back else "") + a.said for a, back in zip(answers, swapped, strict=True))
+    for answer in answers:
+        if answer.status != "ok":
+            return Comparison(*pair, answer.status, None, reply=said, **spent)
+    seats = {back: 1 - a.first if back else a.first for a, back in zip(answers, swapped, strict=True)}
+    probability = sum(seats.values()) / len(seats)
+    status: JudgementStatus = "tie" if probability == 0.5 else "ok"
+    return Comparison(*pair, status, probability, seats.get(False), seats.get(True), said, **spent)

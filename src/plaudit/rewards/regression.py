@@ -1,0 +1,127 @@
+"""Scalar: fit r to the numbers that a judge gave, by squared error; the same networks as for preferences.
+
+Values are standardised by the mean and spread of the fitted ones. Failed judgements are never used. Items are split, so
+that no held-out value is of one that was trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from plaudit.errors import ConfigError
+from plaudit.rewards.fitting import FitOptions, Segments, disagreement, held_out_items, item_rewards, optimise
+from plaudit.rewards.reward_net import RewardModel
+from plaudit.types import Judgement
+
+MIN_ITEMS = 10
+"""Fewer usable values than this on either side of the split, and the fit is refused."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """Judgements as arrays over a list of items."""
+
+    item: NDArray[np.int64]
+    """Index of the item, ``(n,)``."""
+    value: NDArray[np.float32]
+    """What it is worth by the judge, ``(n,)``."""
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def where(self, keep: NDArray[np.bool_]) -> Values:
+        """The values of this mask."""
+        return Values(self.item[keep], self.value[keep])
+
+
+@dataclass(frozen=True)
+class RegressionReport:
+    """How well the reward model learnt the values."""
+
+    train_items: int
+    """Values that were fitted."""
+    held_out_items: int
+    """Values of items that were not fitted."""
+    train_r2: float
+    """Share of the fitted values' variance that the model explains."""
+    held_out_r2: float
+    """The same on held-out values; 0 is as good as their mean, below 0 worse."""
+    held_out_spearman: float | None
+    """Rank correlation of model and judge on held-out values; None where either is constant."""
+    disagreement: float
+    """Mean over the judged items of the standard deviation between the networks, in units of the reward's own."""
+
+
+def values(judgements: Sequence[Judgement], index: dict[str, int]) -> Values:
+    """Usable judgements as :class:`Values`."""
+    kept = [j for j in judgements if j.value is not None]
+    return Values(np.array([index[j.text] for j in kept], np.int64), np.array([j.value for j in kept], np.float32))
+
+
+def split(judged: Values, items: int, held_out: float, rng: np.random.Generator) -> tuple[Values, Values]:
+    """(training, held-out) values, by item."""
+    is_held = held_out_items(items, held_out, rng)[judged.item]
+    train, held = judged.where(~is_held), judged.where(is_held)
+    if min(len(train), len(held)) < MIN_ITEMS:
+        raise ConfigError(
+            f"too few usable judgements to fit a reward: {len(train)} for training, {len(held)} held out, each needs "
+            f"{MIN_ITEMS}. Raise --judge.items, or look at why judgements failed."
+        )
+    if np.ptp(train.value) == 0:
+        raise ConfigError(
+            f"the judge gave all {len(train)} observations for training the same value, {train.value[0]:g}: there is "
+            "nothing to fit. Try another protocol (plaudit calibrate), prompt (--judge.prompt) or model (--llm)."
+        )
+    return train, held
+
+
+def fit(
+    model: RewardModel,
+    observations: Sequence[Any],
+    train: Values,
+    held: Values,
+    options: FitOptions,
+    seed: int,
+    segments: Segments = None,
+) -> RegressionReport:
+    """Fit every network of the model to the training values; measure on the held-out ones.
+
+    The values' indices are of observations; with ``segments``, ``(items, length)``, they are of its rows.
+    """
+    mean, std = float(train.value.mean()), float(train.value.std())
+    target = torch.from_numpy((train.value - mean) / std)
+
+    def loss(rewards: Tensor, rows: NDArray[np.int64]) -> Tensor:
+        return F.mse_loss(rewards[train.item[rows]], target[rows])
+
+    optimise(model, observations, segments, len(train), loss, options, seed)
+    members = item_rewards(model, observations, segments)
+    predicted = members.mean(axis=0) * std + mean
+    return RegressionReport(
+        train_items=len(train),
+        held_out_items=len(held),
+        train_r2=explained(predicted[train.item], train.value),
+        held_out_r2=explained(predicted[held.item], held.value),
+        held_out_spearman=_spearman(predicted[held.item], held.value),
+        disagreement=disagreement(members),
+    )
+
+
+def explained(predicted: NDArray[np.floating], value: NDArray[np.floating]) -> float:
+    """R squared: 1 - squared error / variance; 0 where the values do not vary."""
+    error, variance = float(((value - predicted) ** 2).mean()), float(value.var())
+    return 1 - error / variance if variance else 0.0
+
+
+def _spearman(a: NDArray[np.floating], b: NDArray[np.floating]) -> float | None:
+    from scipy.stats import spearmanr
+
+    return float(spearmanr(a, b).statistic) if np.ptp(a) and np.ptp(b) else None
