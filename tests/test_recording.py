@@ -19,7 +19,9 @@ def walk(limit=10_000, steps=1200):
 
 def test_segments_by_hand():
     episode, step = np.array([0, 0, 0, 1, 1]), np.array([0, 1, 2, 0, 1])
-    recording = Recording(np.arange(9), episode, step, np.array([0, 1, 2, 5, 6]), np.array([1, 2, 3, 6, 7]), np.zeros(5))
+    recording = Recording(
+        np.arange(9), episode, step, np.array([0, 1, 2, 5, 6]), np.array([1, 2, 3, 6, 7]), np.zeros(5)
+    )
     assert recording.segments(1).ravel().tolist() == [1, 2, 3, 6, 7]
     assert recording.segments(2).tolist() == [[1, 2], [2, 3], [6, 7]]
     assert recording.segments(3).tolist() == [[1, 2, 3]] and recording.segments(6).shape == (0, 6)

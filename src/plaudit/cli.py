@@ -208,7 +208,7 @@ def show_list(words: list[str]) -> int:
         else:
             rows = {name: registry.summary(kind, name) for name in registry.entries(kind)}
         for name, text in rows.items():
-            print(f"  {name:12} {text}".rstrip())
+            print(f"  {name:15} {text}".rstrip())
     return 0
 
 

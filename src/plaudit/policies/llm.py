@@ -128,7 +128,9 @@ class LLMPolicy:
         if options.prior and options.action != "choose":
             raise ConfigError("--policy.prior is about listed actions: it needs --policy.action choose.")
         if world.fallback is None:
-            raise ConfigError(f"{type(world).__name__} has no fallback action: set World.fallback, then an LLM can act.")
+            raise ConfigError(
+                f"{type(world).__name__} has no fallback action: set World.fallback, then an LLM can act."
+            )
         self.examples = Examples(steps, options.demonstrations) if options.examples else None
         self.log: list[Said] = []
         self._seed, self._rng = seed, np.random.default_rng(seed)

@@ -48,8 +48,10 @@ def check_embedder(model: str, kind: Input) -> None:
 
     if model == "wordllama":
         if kind == "image":
-            raise ConfigError("wordllama reads texts only: for pictures give the folder of an image-text model "
-                              "(--embedding.model FOLDER).")
+            raise ConfigError(
+                "wordllama reads texts only: for pictures give the folder of an image-text model "
+                "(--embedding.model FOLDER)."
+            )
         if find_spec("wordllama") is None:
             raise MissingExtraError("the embedding model needs wordllama. Type: pip install 'plaudit[embedding]'")
         return

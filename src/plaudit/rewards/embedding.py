@@ -47,8 +47,10 @@ def _direction(goal: NDArray[np.float64], baseline: NDArray[np.floating] | None)
     direction = goal - baseline
     length = float(np.linalg.norm(direction))
     if length < 1e-6:
-        raise ConfigError("goal and baseline have the same embedding: word one of them otherwise (--embedding.goals, "
-                          "--embedding.baseline), or take --embedding.alpha 0")
+        raise ConfigError(
+            "goal and baseline have the same embedding: word one of them otherwise (--embedding.goals, "
+            "--embedding.baseline), or take --embedding.alpha 0"
+        )
     return direction / length
 
 

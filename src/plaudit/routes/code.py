@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,7 +59,7 @@ class Code(base.Route):
         from dataclasses import replace
 
         features = [world.features(o) for o in observations]
-        pairs = list(zip(features[:-1], features[1:], strict=True))
+        pairs = list(pairwise(features))
         short = replace(config, code=replace(config.code, candidates=1, rounds=1))
         _writer(short, world, llm, pairs).write()
         return config.code.candidates * config.code.rounds, 1

@@ -42,7 +42,7 @@ class ConstantMinus(Constant):
 
 
 class Count(Route):
-    """Control: 1 / N^power, N = times that this event has occurred in the episode; novelty alone."""
+    """Control: novelty alone, 1 / N^power with N = times that this event occurred."""
 
     def reward(self, run: Run, world: World) -> tuple[RewardFn, Shaping]:
         return CountReward(), Shaping(count_power=run.config.shaping.count_power)

@@ -16,7 +16,7 @@ from plaudit.rewards.code import CodeReward
 from plaudit.rewards.sandbox import Limits
 from plaudit.rewards.shaping import Shaping
 from plaudit.rewards.wrapper import RewardWrapper
-from plaudit.rl.ppo import PPO, PPOConfig
+from plaudit.rl.ppo import PPO, PPOConfig, Progress
 from plaudit.rollout import walk
 from plaudit.stages.parts import make_envs, make_world
 from plaudit.store import Run
@@ -46,7 +46,7 @@ def trial(run: Run, program: str, limits: Limits, number: int) -> Trial:
     reward = CodeReward(program, world.features, limits)
     shaping = Shaping(count_power=config.shaping.count_power)
     envs = RewardWrapper(make_envs(config.world, config.train.num_envs), reward, shaping, world.event)
-    trainer, updates = PPO(envs, PPOConfig(**options), SEED + number), []
+    trainer, updates = PPO(envs, PPOConfig(**options), SEED + number), list[Progress]()
     trainer.train(updates.append)
     ended = [u for u in updates[-max(1, len(updates) // 4) :] if u.success is not None]
     episodes = sum(u.episodes for u in ended)

@@ -60,8 +60,9 @@ def trained_arms(config: RunConfig) -> list[str]:
 
 
 def arms(config: RunConfig) -> list[str]:
-    """Everything that is measured: the run's own route, the controls, and a random policy."""
-    return list(dict.fromkeys((config.route, *config.train.controls, "random")))
+    """Everything that is measured: the run's own route and, beside it, the controls with a random policy."""
+    beside = (*config.train.controls, "random") if config.train.controls else ()
+    return list(dict.fromkeys((config.route, *beside)))
 
 
 @contextlib.contextmanager
