@@ -32,9 +32,9 @@ VERBS = {
 CEILINGS = {"--max-tokens": int, "--max-usd": float, "--max-hours": float}
 """Hard ceilings: what would pass one is not begun, what is done is kept."""
 OPTIONS = {
-    "run": "[--max-tokens N] [--max-usd X] [--max-hours H] ",
-    "compare": "[--arms NAME ...] [--dry-run]\n                [--max-tokens N] [--max-usd X] [--max-hours H] ",
-    "forecast": "[--arms NAME ...] ",
+    "run": ("[--max-tokens N] [--max-usd X] [--max-hours H]",),
+    "compare": ("[--arms NAME ...] [--dry-run]", "[--max-tokens N] [--max-usd X] [--max-hours H]"),
+    "forecast": ("[--arms NAME ...]",),
 }
 
 
@@ -92,10 +92,9 @@ def parse_config(verb: str, words: list[str]) -> tuple[str, str, RunConfig]:
     if model:
         base = dataclasses.replace(base, llm=dataclasses.replace(base.llm, model=model))
 
-    about = f"""{VERBS[verb]}
-
-plaudit {verb} [WORLD] [--recipe NAME|FILE.toml] [--llm embedded|FILE.gguf]
-{" " * (len(verb) + 8)} [--out PATH] {OPTIONS.get(verb, "")}[settings, as below]"""
+    own = ("[WORLD] [--recipe NAME|FILE.toml] [--llm embedded|FILE.gguf]", *OPTIONS.get(verb, ()))
+    lines = f"\n{' ' * (len(verb) + 9)}".join((*own, "[--out PATH] [settings, as below]"))
+    about = f"{VERBS[verb]}\n\nplaudit {verb} {lines}"
     config = tyro.cli(RunConfig, args=words, default=base, prog=f"plaudit {verb}", description=about)
     return out, Path(recipe).stem if recipe else base.world.name, config
 

@@ -39,7 +39,7 @@ PAIRS = 4000
 
 
 class Code(base.Route):
-    """Reward as code: the LLM writes a program from the named features, run in a sandbox."""
+    """Reward as code: the LLM writes a program, which runs in a sandbox."""
 
     asks = makes_reward = may_end_early = True
 

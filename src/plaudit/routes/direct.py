@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Direct(Route):
-    """The LLM acts itself: zero-shot, or with a thought, examples, history, self-refinement."""
+    """The LLM acts itself, with prompting techniques as switches."""
 
     asks = may_end_early = True
     trains = False
