@@ -17,7 +17,7 @@ import pytest
 
 from plaudit.config import RunConfig, from_dict
 from plaudit.errors import StoreError
-from plaudit.report import curves, episodes, plots, words
+from plaudit.report import canvas, curves, episodes, words
 from plaudit.report.build import render, report
 from plaudit.store import Run, write_table
 
@@ -282,9 +282,9 @@ def test_floor_is_the_quantile_of_the_judged(tmp_path: Path) -> None:
 
 
 def test_ticks_are_round() -> None:
-    assert plots.ticks(0, 160_000, 4) == [0, 50_000, 100_000, 150_000]
-    assert plots.ticks(-0.13, 0.92, 5) == [0, 0.25, 0.5, 0.75]
-    assert plots.ticks(3, 3) == [3]
+    assert canvas.ticks(0, 160_000, 4) == [0, 50_000, 100_000, 150_000]
+    assert canvas.ticks(-0.13, 0.92, 5) == [0, 0.25, 0.5, 0.75]
+    assert canvas.ticks(3, 3) == [3]
 
 
 # ---------------------------------------------------------------------------------------------------- in a browser
