@@ -102,7 +102,7 @@ def too_few(seeds: int, claims: int = 1) -> str | None:
     what = "a claim" if claims == 1 else f"{claims} claims at once"
     if seeds == 1:
         return f"1 seed is too few for {what}: another seed may turn the order around, and nothing here can tell."
-    one = "two equally good arms" if claims == 1 else f"{claims} pairs of equally good arms"
-    which = "one comes" if claims == 1 else "at least one comes"
+    one = "two that are equally good" if claims == 1 else f"{claims} pairs that are equally good"
+    which = "one comes" if claims == 1 else "in at least one of them one comes"
     often = f"{100 * chance:.0f}%" if chance >= 0.0095 else f"{100 * chance:.1f}%"
-    return f"{seeds} seeds are too few for {what}: of {one}, {which} out wholly ahead in up to {often} of such comparisons."
+    return f"{seeds} seeds are too few for {what}: of {one}, {which} out wholly ahead in up to {often} of cases."

@@ -77,13 +77,13 @@ def learning(tables: Tables, found: Sequence[results.Arm], config: RunConfig) ->
     of_arm = {arm.name: [curve for (name, _), curve in tables.curves.items() if name == arm.name] for arm in found}
     rates = [(arm, curves.over_seeds(of_arm[arm.name], "success", span)) for arm in found]
     ends = ", ".join(f"{words.label(arm.name)} {words.percent(points[-1].y)}" for arm, points in rates if points)
-    drawn = [(arm.slot, points) for arm, points in rates if points]
+    drawn = [(arm.css, points) for arm, points in rates if points]
     title = f"Success rate over environment steps; at the end: {ends}"
     returns = []
     for arm in found:
         if points := curves.over_seeds(of_arm[arm.name], "reward_return", span):
             end = f"Return of the reward that {words.label(arm.name)} maximises; at the end {words.number(points[-1].y, 1)}"
-            returns.append((arm, plots.curves([(arm.slot, points)], steps, end, small=True)))
+            returns.append((arm, plots.curves([(arm.css, points)], steps, end, small=True, shares=False)))
     return {
         "window": span,
         "trained": [arm for arm, points in rates if points],

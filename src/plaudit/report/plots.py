@@ -16,13 +16,21 @@ LONG = 250
 """Episodes with more steps than this are drawn with a finer line."""
 
 
-def curves(series: Sequence[tuple[int, Sequence[Point]]], steps: float, title: str, small: bool = False) -> Markup:
-    """A line and a band for each ``(colour, points)`` over environment steps; the part without a rate stays grey.
+def curves(
+    series: Sequence[tuple[str, Sequence[Point]]],
+    steps: float,
+    title: str,
+    small: bool = False,
+    shares: bool = True,
+    levels: Sequence[tuple[str, float]] = (),
+) -> Markup:
+    """A line and a band for each ``(classes, points)`` over environment steps; the part without a rate stays grey.
 
-    The large form shows shares from 0 to 100%, the small one any values.
+    ``shares`` go from 0 to 100%, other values as far as they do; ``levels`` are lines without training.
     """
     every = [p for _, points in series for p in points]
-    low, high = padded([v for p in every for v in (p.y, p.low, p.high) if known(v)]) if small else (0.0, 1.0)
+    reach = [v for p in every for v in (p.y, p.low, p.high) if known(v)] + [level for _, level in levels]
+    low, high = (0.0, 1.0) if shares else padded(reach)
     canvas = Canvas((0, steps), (low, high))
     if small:
         canvas = Canvas((0, steps), (low, high), width=250, height=128, left=50, top=8, bottom=30, right=10)
@@ -32,15 +40,17 @@ def curves(series: Sequence[tuple[int, Sequence[Point]]], steps: float, title: s
         f'<rect class="void" x="{canvas.left}" y="{canvas.top}" width="{box:.1f}" '
         f'height="{canvas.height - canvas.top - canvas.bottom}"/>'
     )
-    label: Callable[[float], str] = short if small else lambda y: f"{100 * y:.0f}%"
+    label: Callable[[float], str] = (lambda y: f"{100 * y:.0f}%") if shares else short
     canvas.axes(ticks(0, steps, 2 if small else 4), ticks(low, high, 3 if small else 4), short, label)
-    for slot, points in reversed(list(series)):
+    for css, points in reversed(list(series)):
         band = [(p.x, p.low, p.high) for p in points if p.low is not None and p.high is not None]
         if band:
             xs = [x for x, *_ in band]
-            canvas.path(xs + xs[::-1], [b[1] for b in band] + [b[2] for b in band][::-1], f"band c{slot}")
-    for slot, points in reversed(list(series)):
-        canvas.path([p.x for p in points], [p.y for p in points], f"line c{slot}")
+            canvas.path(xs + xs[::-1], [b[1] for b in band] + [b[2] for b in band][::-1], f"band {css}")
+    for css, level in levels:
+        canvas.path([0, steps], [level, level], f"line {css}")
+    for css, points in reversed(list(series)):
+        canvas.path([p.x for p in points], [p.y for p in points], f"line {css}")
     return canvas.svg(title)
 
 
@@ -108,7 +118,7 @@ def reward_line(
         canvas.parts.append(
             f'<path class="floor" d="M{canvas.left} {canvas.py(floor):.1f}H{canvas.width - canvas.right}"/>'
         )
-    for xs, ys in _runs(rewards):
+    for xs, ys in runs(rewards):
         if floor is not None:
             base_line = [floor] * len(ys)
             canvas.path(xs + xs[::-1], [max(y, floor) for y in ys] + base_line, f"band c{slot}")
@@ -118,16 +128,16 @@ def reward_line(
     return canvas.svg(title, "wide", f' data-ends="{" ".join(f"{v:.3f}" for v in ends)}"')
 
 
-def _runs(values: Sequence[float | None]) -> list[tuple[list[int], list[float]]]:
+def runs(values: Sequence[float | None]) -> list[tuple[list[int], list[float]]]:
     """(positions, values) of each stretch without a gap."""
-    runs: list[tuple[list[int], list[float]]] = []
+    found: list[tuple[list[int], list[float]]] = []
     for i, value in enumerate(values):
         if known(value):
             if i == 0 or not known(values[i - 1]):
-                runs.append(([], []))
-            runs[-1][0].append(i)
-            runs[-1][1].append(value)
-    return runs
+                found.append(([], []))
+            found[-1][0].append(i)
+            found[-1][1].append(value)
+    return found
 
 
 def describe(name: str, values: Sequence[float]) -> str:

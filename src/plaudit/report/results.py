@@ -38,6 +38,11 @@ class Arm:
     """Environment steps per second of one training, the median over seeds."""
 
     @property
+    def css(self) -> str:
+        """Class of its lines and dots."""
+        return f"c{self.slot}"
+
+    @property
     def is_control(self) -> bool:
         """Whether no language model had a part in its reward."""
         return self.name in CONTROLS

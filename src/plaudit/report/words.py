@@ -83,6 +83,16 @@ def count(value: float | None) -> str:
     return number(value, 0)
 
 
+def compact(value: float | None) -> str:
+    """A count in three digits: 7.77M, 148k; below a thousand as it is."""
+    if not known(value):
+        return NONE
+    for limit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= 0.9995 * limit:
+            return f"{value / limit:.3g}{letter}".replace("-", "−")
+    return count(value)
+
+
 def money(value: float | None) -> str:
     """US dollars; small sums keep their digits."""
     if not known(value):
@@ -112,6 +122,6 @@ def signed(value: float | None, places: int = 1) -> str:
 
 
 FILTERS: dict[str, Callable[..., str]] = {
-    f.__name__: f for f in (label, percent, number, count, money, duration, signed)
+    f.__name__: f for f in (label, percent, number, count, compact, money, duration, signed)
 }
 """For the template."""
