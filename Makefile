@@ -1,16 +1,17 @@
 # make demo: from nothing to a trained agent and its report.  make test: everything the tests need, then the tests.
-# Only what is missing is installed; .venv in this folder is the one place that is written to besides runs/.
+# Only what is missing is installed; besides runs/ only .venv in this folder is written to, and .venv-rliable by the tests.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RLIABLE := .venv-rliable
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench rliable clean
 
 demo: $(VENV)/.installed
 	$(BIN)/plaudit run --recipe demo
 
-test: $(VENV)/.tested
+test: $(VENV)/.tested $(RLIABLE)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
@@ -33,5 +34,13 @@ $(VENV)/.tested: $(VENV)/.installed scripts/system-packages
 	$(PIP) install -q -c constraints.txt -e '.[embedded,dev]'
 	touch $@
 
+# What the statistics are compared with; its pins fight with ours, so it gets an environment of its own.
+rliable: $(RLIABLE)/.installed
+
+$(RLIABLE)/.installed: tests/rliable-requirements.txt | $(VENV)/.installed
+	$(BIN)/python -m venv $(RLIABLE)
+	$(RLIABLE)/bin/python -m pip --disable-pip-version-check install -q --no-deps -r $<
+	touch $@
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(RLIABLE) .pytest_cache .mypy_cache .ruff_cache

@@ -1,39 +1,19 @@
 """The report of small made-up runs: true to the data, safe against hostile text, and good in a real browser."""
 
 import base64
-import io
-import json
 import math
-import re
-import shutil
-from collections.abc import Iterator
-from html import unescape
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from browser import HOSTILE, Page, assert_fits_and_is_quiet, headline, open_page, picture
 
 from plaudit.config import RunConfig, from_dict
 from plaudit.errors import StoreError
-from plaudit.report import curves, episodes, plots, words
+from plaudit.report import canvas, curves, episodes, words
 from plaudit.report.build import render, report
 from plaudit.store import Run, write_table
-
-HOSTILE = (
-    "<script>window.hacked=1</script></script><img src=x onerror=\"window.hacked=1\">' onclick='x' {{ 7*7 }} "
-    "${7*7} \u202egnp.exe\u202c $goal " + "w" * 400 + "\n| | |\n|.@.|" + "-" * 300
-)
-
-
-def picture(shade: int) -> bytes:
-    """A PNG of one colour."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.new("RGB", (64, 64), (shade, 90, 255 - shade)).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def make_run(
@@ -118,30 +98,6 @@ def curve(rate: float) -> list[dict[str, Any]]:
 
 WINS = {"preference": [0.9, 1.0], "task": [0.1, 0.0], "constant": [0.0, 0.0], "random": [0.0, 0.1]}
 LOSES = {"preference": [0.0, 0.1], "task": [0.9, 0.8], "random": [0.0, 0.0]}
-
-
-class Page(HTMLParser):
-    """What a browser makes of the page: every tag with its attributes, and the text outside of scripts and styles."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        if self.tags and self.tags[-1][0] not in ("script", "style"):
-            self.text += data
-
-
-def headline(html: str) -> str:
-    """The page's first heading."""
-    found = re.search("<h1>(.*?)</h1>", html)
-    assert found
-    return unescape(found[1])
 
 
 def test_it_writes_one_file_and_finishes(tmp_path: Path) -> None:
@@ -282,42 +238,12 @@ def test_floor_is_the_quantile_of_the_judged(tmp_path: Path) -> None:
 
 
 def test_ticks_are_round() -> None:
-    assert plots.ticks(0, 160_000, 4) == [0, 50_000, 100_000, 150_000]
-    assert plots.ticks(-0.13, 0.92, 5) == [0, 0.25, 0.5, 0.75]
-    assert plots.ticks(3, 3) == [3]
+    assert canvas.ticks(0, 160_000, 4) == [0, 50_000, 100_000, 150_000]
+    assert canvas.ticks(-0.13, 0.92, 5) == [0, 0.25, 0.5, 0.75]
+    assert canvas.ticks(3, 3) == [3]
 
 
 # ---------------------------------------------------------------------------------------------------- in a browser
-
-FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A headless browser that logs its console and every request."""
-    programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
-    assert all(programs), (
-        "the report's test needs a browser: apt-get update && apt-get install -y chromium chromium-driver"
-    )
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = programs[0] or ""
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(programs[1] or ""))
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture(scope="module")
@@ -328,33 +254,10 @@ def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run.folder / "report.html"
 
 
-def open_page(driver: Any, page: Path, width: int, dark: bool = False, scripts: bool = True) -> None:
-    """Load at a true viewport width; a window has a least width, so it is set through the debugger."""
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    wishes = {"prefers-color-scheme": "dark" if dark else "light", "prefers-reduced-motion": "reduce"}
-    features = [{"name": name, "value": value} for name, value in wishes.items()]
-    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-    driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": not scripts})
-    driver.get_log("browser"), driver.get_log("performance")
-    driver.get(page.as_uri())
-
-
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_it_fits_and_is_quiet(chromium: Any, hostile_page: Path, width: int, dark: bool) -> None:
-    open_page(chromium, hostile_page, width, dark)
-    chromium.execute_script("document.querySelectorAll('details').forEach(d => d.open = true)")
-    widths = "return [innerWidth, document.documentElement.scrollWidth, document.body.scrollWidth]"
-    inner, document, body = chromium.execute_script(widths)
-    assert inner == width and document <= width and body <= width
-    assert chromium.get_log("browser") == []
-    sent = [json.loads(entry["message"])["message"] for entry in chromium.get_log("performance")]
-    urls = {m["params"]["request"]["url"] for m in sent if m["method"] == "Network.requestWillBeSent"}
-    assert {u for u in urls if not u.startswith("data:")} == {hostile_page.as_uri()}
-    assert chromium.execute_script("return window.hacked === undefined && document.scripts.length") == 2
-    paper = chromium.execute_script("return getComputedStyle(document.body).backgroundColor")
-    assert (sum(map(int, re.findall(r"\d+", paper)[:3])) < 200) == dark
+    assert_fits_and_is_quiet(chromium, hostile_page, width, dark)
 
 
 @pytest.mark.parametrize("width", [1280, 390])

@@ -4,7 +4,8 @@ A seed is one whole training; that is the unit that is resampled. Many episodes 
 is, not how good the method is, so an interval over episodes is never given in place of one over seeds. Below
 ``MIN_SEEDS`` there is no interval either, only the range of what was seen, and it says so.
 
-Use: ``interval([0.97, 0.95, 0.99, 0.96, 0.98])``. Leaves out performance profiles and tests of significance.
+Use: ``interval([0.97, 0.95, 0.99, 0.96, 0.98])``. Whole distributions are in ``profiles``, what may be said of two arms
+in ``claims``.
 Source: Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical Precipice", arXiv 2108.13264
 (their library rliable).
 """
@@ -56,32 +57,46 @@ def interquartile_mean(scores: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(ordered[..., cut : n - cut].mean(axis=-1))
 
 
+def resample(scores: ArrayLike, resamples: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """``(resamples, seeds, worlds)``: seeds drawn with replacement within each world, the stratum."""
+    table = np.asarray(scores, np.float64)
+    table = table.reshape(len(table), -1)
+    drawn = rng.integers(0, len(table), (resamples, *table.shape))
+    return np.take_along_axis(table[None], drawn, axis=1)
+
+
+def percentiles(samples: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The two ends of the percentile interval, over the first axis."""
+    tail = 50 * (1 - CONFIDENCE)
+    return np.asarray(np.percentile(samples, [tail, 100 - tail], axis=0))
+
+
 def stratified_bootstrap(scores: ArrayLike, resamples: int = 2000, seed: int = 0) -> tuple[float, float]:
     """Percentile interval of the interquartile mean of ``(seeds,)`` or ``(seeds, worlds)`` scores.
 
-    Seeds are drawn with replacement within each world (the stratum), so that every resample has every world as often.
     With few seeds a percentile interval comes out too narrow: the least here, five, is not plenty.
     """
-    table = np.asarray(scores, np.float64)
-    table = table.reshape(len(table), -1)
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(0, len(table), (resamples, *table.shape))
-    sampled = np.take_along_axis(table[None], drawn, axis=1).reshape(resamples, -1)
-    tail = 50 * (1 - CONFIDENCE)
-    low, high = np.percentile(interquartile_mean(sampled), [tail, 100 - tail])
+    sampled = resample(scores, resamples, np.random.default_rng(seed)).reshape(resamples, -1)
+    low, high = percentiles(interquartile_mean(sampled))
     return float(low), float(high)
+
+
+def checked(scores: ArrayLike) -> NDArray[np.float64]:
+    """``(seeds, worlds)`` of ``(seeds,)`` or ``(seeds, worlds)`` finite scores; anything else is refused."""
+    table = np.asarray(scores, np.float64)
+    if table.ndim not in (1, 2) or table.size == 0 or not np.isfinite(table).all():
+        raise ValueError(f"scores are finite, of shape (seeds,) or (seeds, worlds), at least one; got {table!r}")
+    return table.reshape(len(table), -1)
 
 
 def interval(scores: ArrayLike, resamples: int = 2000, seed: int = 0) -> Interval:
     """The interquartile mean of ``(seeds,)`` or ``(seeds, worlds)`` finite scores and what the seeds allow to say of it."""
-    table = np.asarray(scores, np.float64)
-    if table.ndim not in (1, 2) or table.size == 0 or not np.isfinite(table).all():
-        raise ValueError(f"scores are finite, of shape (seeds,) or (seeds, worlds), at least one; got {table!r}")
+    table = checked(scores)
     seeds, point = len(table), float(interquartile_mean(table.ravel()))
     if seeds == 1:
         return Interval(point, None, None, 1, "none")
     if seeds < MIN_SEEDS:
-        of_each = table.reshape(seeds, -1).mean(axis=1)
+        of_each = table.mean(axis=1)
         return Interval(point, float(of_each.min()), float(of_each.max()), seeds, "range")
     return Interval(point, *stratified_bootstrap(table, resamples, seed), seeds, "bootstrap")
 

@@ -1,20 +1,16 @@
 """report: one HTML file out of a run folder, readable without network, script or this program.
 
-Run: ``plaudit report runs/doorkey``. Reads finished stages only; no stage pushes to it. Observations and replies are
-untrusted text: every one is escaped by the template engine, and the page's own security policy lets no script run but
-the one that is written here. Leaves out comparisons between runs.
+Run: ``plaudit report runs/doorkey``. Reads finished stages only; no stage pushes to it. Several arms of a comparison are
+in ``compare``.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from plaudit.analysis.agreement import CLEAR_GAP
@@ -22,6 +18,7 @@ from plaudit.analysis.statistics import MIN_SEEDS
 from plaudit.config import RunConfig, to_dict
 from plaudit.console import console
 from plaudit.report import curves, episodes, judge, plots, results, words
+from plaudit.report.page import page
 from plaudit.report.tables import Tables, read
 from plaudit.store import STAGES, Run, atomic
 
@@ -29,30 +26,22 @@ from plaudit.store import STAGES, Run, atomic
 def report(run: Run) -> None:
     """Run the stage."""
     start = time.perf_counter()
-    page = render(run).encode("utf-8", errors="replace")
+    html = render(run).encode("utf-8", errors="replace")
     path = run.folder / "report.html"
     with atomic(path) as file:
-        file.write(page)
-    run.finish("report", time.perf_counter() - start, bytes=len(page))
-    console.print(f"report: {path} ({words.size(len(page))})")
+        file.write(html)
+    run.finish("report", time.perf_counter() - start, bytes=len(html))
+    console.print(f"report: {path} ({words.size(len(html))})")
 
 
 def render(run: Run) -> str:
     """The page."""
-    environment = Environment(
-        loader=PackageLoader("plaudit.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= words.FILTERS
     tables, config = read(run), run.config
     found = results.arms(tables)
-    script, style = (environment.loader.get_source(environment, name)[0] for name in ("player.js", "style.css"))  # type: ignore[union-attr]
     first, more, player = episodes.panels(tables, found, config)
     most, least = judge.extremes(tables)
-    return environment.get_template("template.html").render(
+    return page(
+        "run.html",
         name=run.folder.name,
         config=config,
         record=run.record,
@@ -76,26 +65,25 @@ def render(run: Run) -> str:
         clear_gap=CLEAR_GAP,
         against_progress=judge.against_progress(tables),
         shaping=shaping(config),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        style=Markup(style),
         **learning(tables, found, config),
     )
 
 
 def learning(tables: Tables, found: Sequence[results.Arm], config: RunConfig) -> dict[str, Any]:
     """The plots of training; the success plot is None where no training was long enough for an honest rate."""
-    span = curves.window(tables, config)
+    every = [row["length"] for rows in (tables.episodes, *tables.curves.values()) for row in rows]
+    span = curves.window(every, config.train.num_envs)
     steps = max((arm.steps or 0 for arm in found), default=0)
-    rates = [(arm, curves.over_seeds(tables, arm, "success", span)) for arm in found]
+    of_arm = {arm.name: [curve for (name, _), curve in tables.curves.items() if name == arm.name] for arm in found}
+    rates = [(arm, curves.over_seeds(of_arm[arm.name], "success", span)) for arm in found]
     ends = ", ".join(f"{words.label(arm.name)} {words.percent(points[-1].y)}" for arm, points in rates if points)
-    drawn = [(arm.slot, points) for arm, points in rates if points]
+    drawn = [(arm.css, points) for arm, points in rates if points]
     title = f"Success rate over environment steps; at the end: {ends}"
     returns = []
     for arm in found:
-        if points := curves.over_seeds(tables, arm, "reward_return", span):
+        if points := curves.over_seeds(of_arm[arm.name], "reward_return", span):
             end = f"Return of the reward that {words.label(arm.name)} maximises; at the end {words.number(points[-1].y, 1)}"
-            returns.append((arm, plots.curves([(arm.slot, points)], steps, end, small=True)))
+            returns.append((arm, plots.curves([(arm.css, points)], steps, end, small=True, shares=False)))
     return {
         "window": span,
         "trained": [arm for arm, points in rates if points],

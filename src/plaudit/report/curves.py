@@ -8,17 +8,13 @@ full episode, and nothing is drawn before the first such window is full.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from plaudit.analysis.statistics import interval
-from plaudit.config import RunConfig
-from plaudit.report.results import Arm
-from plaudit.report.tables import Rows, Tables, known
-
-MAX_POINTS = 120
-"""Points drawn for each curve."""
+from plaudit.analysis.profiles import sample_efficiency
+from plaudit.report.tables import Rows, known
 
 
 @dataclass(frozen=True)
@@ -35,11 +31,9 @@ class Point:
     """Upper end."""
 
 
-def window(tables: Tables, config: RunConfig) -> int:
+def window(lengths: Iterable[float | None], num_envs: int) -> int:
     """Environment steps in which every copy can finish an episode of the greatest length that was seen."""
-    lengths = [row["length"] for row in tables.episodes]
-    lengths += [row["length"] for curve in tables.curves.values() for row in curve if known(row["length"])]
-    return round(max(lengths, default=0)) * config.train.num_envs
+    return round(max((length for length in lengths if known(length)), default=0)) * num_envs
 
 
 def pooled(curve: Rows, key: str, span: int) -> dict[int, float]:
@@ -57,15 +51,7 @@ def pooled(curve: Rows, key: str, span: int) -> dict[int, float]:
     return points
 
 
-def over_seeds(tables: Tables, arm: Arm, key: str, span: int) -> list[Point]:
-    """The curve of one arm: where every seed has a value, their interquartile mean and its spread."""
-    curves = [pooled(curve, key, span) for (name, _), curve in tables.curves.items() if name == arm.name]
-    if not curves:
-        return []
-    shared = sorted(set.intersection(*(set(c) for c in curves)))
-    every = max(1, -(-len(shared) // MAX_POINTS))
-    points = []
-    for x in shared[::-1][::every][::-1]:
-        spread = interval([curve[x] for curve in curves], resamples=1000)
-        points.append(Point(x, spread.point, spread.low, spread.high))
-    return points
+def over_seeds(curves: Sequence[Rows], key: str, span: int) -> list[Point]:
+    """The curve of one arm from those of its seeds: interquartile mean and spread, where every seed has a value."""
+    found = sample_efficiency([pooled(curve, key, span) for curve in curves])
+    return [Point(x, spread.point, spread.low, spread.high) for x, spread in found]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,18 +71,18 @@ class Player:
     texts: list[str] = field(default_factory=list)
     """Descriptions and actions."""
     episodes: list[list[list[Any]]] = field(default_factory=list)
-    """For each panel its steps: [picture or -1, description, action, reward or null]."""
+    """For each panel its steps: [picture or -1, description, action, [reward or null of each line]]."""
     _index: dict[str, int] = field(default_factory=dict)
 
-    def add(self, steps: Rows, frames: list[str | None]) -> None:
-        """One episode, in the order of the panels."""
+    def add(self, steps: Rows, frames: list[str | None], lines: Sequence[str] = ("reward",)) -> None:
+        """One episode, in the order of the panels; ``lines`` are the columns that are drawn."""
         self.episodes.append(
             [
                 [
                     -1 if frame is None else self._number(self.frames, frame),
                     self._number(self.texts, step["text"]),
                     self._number(self.texts, step["action"]),
-                    round(step["reward"], 3) if known(step["reward"]) else None,
+                    [round(step[line], 3) if known(step[line]) else None for line in lines],
                 ]
                 for step, frame in zip(steps, frames, strict=True)
             ]
@@ -147,8 +148,7 @@ def beginning(rows: Rows) -> Rows:
 
 def _panel(every: Rows, arm: Arm, span: tuple[float, float], lowest: float | None, player: Player) -> Panel:
     rows = beginning(every)
-    pictures = thin([row["frame"] for row in rows])
-    frames = [None if p is None else "data:image/png;base64," + base64.b64encode(p).decode() for p in pictures]
+    pictures, frames = addresses(rows)
     player.add(rows, frames)
     last = max((i for i, frame in enumerate(frames) if frame), default=-1)
     rewards = [row["reward"] for row in rows]
@@ -160,9 +160,15 @@ def _panel(every: Rows, arm: Arm, span: tuple[float, float], lowest: float | Non
         shown=rows[-1]["step"],
         success=any(row["success"] for row in every),
         plot=plots.reward_line(rewards, span, lowest, last + 1, arm.slot, title),
-        stills=_stills(rows, frames),
-        width=_width(next((p for p in pictures if p), None)),
+        stills=stills(rows, frames),
+        width=shown_width(pictures),
     )
+
+
+def addresses(rows: Rows) -> tuple[list[bytes | None], list[str | None]]:
+    """The pictures that fit onto the page, and the same as ``data:`` addresses."""
+    pictures = thin([row["frame"] for row in rows])
+    return pictures, [None if p is None else "data:image/png;base64," + base64.b64encode(p).decode() for p in pictures]
 
 
 def thin(frames: list[bytes | None]) -> list[bytes | None]:
@@ -174,7 +180,8 @@ def thin(frames: list[bytes | None]) -> list[bytes | None]:
     return [None] * len(frames)
 
 
-def _stills(rows: Rows, frames: list[str | None]) -> list[Still]:
+def stills(rows: Rows, frames: list[str | None]) -> list[Still]:
+    """Evenly spaced pictures of an episode."""
     there = [(row, frame) for row, frame in zip(rows, frames, strict=True) if frame]
     if not there:
         return []
@@ -183,7 +190,8 @@ def _stills(rows: Rows, frames: list[str | None]) -> list[Still]:
     return [Still(r["step"], f, f"{r['action'] or 'start'}: {r['text']}") for r, f in picked]
 
 
-def _width(png: bytes | None) -> int:
-    """Shown width: the picture's own, from the PNG's header, times a whole factor."""
+def shown_width(pictures: Sequence[bytes | None]) -> int:
+    """Shown width: the first picture's own, from the PNG's header, times a whole factor."""
+    png = next((p for p in pictures if p), None)
     own = int.from_bytes(png[16:20], "big") if png and png.startswith(b"\x89PNG") else SIDE
     return max(1, own) * max(1, SIDE // max(1, own))

@@ -1,4 +1,4 @@
-// Steps through the recorded episodes: picture, words, and the cursor on the line. Without it the page is complete.
+// Steps through the recorded episodes: picture, words, and the cursor on every line. Without it the page is complete.
 "use strict";
 const data = JSON.parse(document.getElementById("episodes").textContent);
 for (const hint of document.querySelectorAll(".script-only")) hint.hidden = false;
@@ -6,18 +6,22 @@ for (const hint of document.querySelectorAll(".script-only")) hint.hidden = fals
 for (const figure of document.querySelectorAll(".episode")) {
   const steps = data.episodes[Number(figure.dataset.episode)];
   const find = (selector) => figure.querySelector(selector);
-  const chart = find(".chart"), picture = find(".picture"), slider = find("input"), play = find(".play");
-  const [x0, x1, y0, y1, low, high] = chart.dataset.ends.split(" ").map(Number);
+  const picture = find(".picture"), slider = find("input"), play = find(".play");
+  const number = (value) => value.toFixed(2).replace("-", "−");
+  const charts = [...figure.querySelectorAll(".chart")].map((chart) => ({
+    chart, ends: chart.dataset.ends.split(" ").map(Number), now: chart.parentElement.querySelector(".now"),
+    cursor: chart.querySelector(".cursor"), mark: chart.querySelector(".mark"),
+  }));
   let timer = null;
 
   const show = (wanted) => {
     const at = Math.min(Math.max(Math.round(wanted), 0), steps.length - 1);
-    const [, text, action, reward] = steps[at];
+    const [, text, action, rewards] = steps[at];
     slider.value = at;
     find("output").textContent = `${at} of ${steps.length - 1}`;
     const done = document.createElement("b");
     done.textContent = at === 0 ? "start" : data.texts[action];
-    const said = reward === null ? "" : `  (reward ${reward.toFixed(2).replace("-", "−")})`;
+    const said = rewards.length > 1 || rewards[0] === null ? "" : `  (reward ${number(rewards[0])})`;
     const words = document.createElement("span");
     words.textContent = data.texts[text];
     find(".said").replaceChildren(done, " → ", words, said);
@@ -29,13 +33,15 @@ for (const figure of document.querySelectorAll(".episode")) {
       picture.firstElementChild.alt = `Picture of the world at step ${near}`;
       picture.classList.toggle("stale", near !== at);
     }
-    const x = x0 + (x1 - x0) * (at / Math.max(1, steps.length - 1));
-    find(".cursor").setAttribute("transform", `translate(${x} 0)`);
-    find(".mark").classList.toggle("on", reward !== null);
-    if (reward !== null) {
-      find(".mark").setAttribute("cx", x);
-      find(".mark").setAttribute("cy", y0 + (y1 - y0) * ((reward - low) / (high - low)));
-    }
+    charts.forEach(({ ends: [x0, x1, y0, y1, low, high], now, cursor, mark }, i) => {
+      const x = x0 + (x1 - x0) * (at / Math.max(1, steps.length - 1)), reward = rewards[i];
+      cursor.setAttribute("transform", `translate(${x} 0)`);
+      mark.classList.toggle("on", reward !== null);
+      if (now) now.textContent = reward === null ? "–" : number(reward);
+      if (reward === null) return;
+      mark.setAttribute("cx", x);
+      mark.setAttribute("cy", y0 + (y1 - y0) * ((reward - low) / (high - low)));
+    });
   };
   const stop = () => {
     clearInterval(timer);
@@ -55,12 +61,14 @@ for (const figure of document.querySelectorAll(".episode")) {
 
   play.addEventListener("click", () => (timer === null ? start() : stop()));
   slider.addEventListener("input", () => { stop(); show(Number(slider.value)); });
-  chart.addEventListener("click", (event) => {
-    const box = chart.getBoundingClientRect();
-    const x = ((event.clientX - box.left) / box.width) * chart.viewBox.baseVal.width;
-    stop();
-    show(((x - x0) / (x1 - x0)) * (steps.length - 1));
-  });
+  for (const { chart, ends: [x0, x1] } of charts) {
+    chart.addEventListener("click", (event) => {
+      const box = chart.getBoundingClientRect();
+      const x = ((event.clientX - box.left) / box.width) * chart.viewBox.baseVal.width;
+      stop();
+      show(((x - x0) / (x1 - x0)) * (steps.length - 1));
+    });
+  }
   for (const still of figure.querySelectorAll(".film button")) {
     still.disabled = false;
     still.addEventListener("click", () => { stop(); show(Number(still.dataset.step)); });

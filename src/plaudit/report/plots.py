@@ -1,18 +1,13 @@
-"""Plots as inline SVG, drawn by hand: a few hundred bytes of axes, colours from the page's style sheet.
-
-Colours are classes (``c0`` ...), text is text in the page's own font, so one picture serves light and dark and a font
-size can differ on a phone. matplotlib's SVG has its colours and sizes fixed in the file.
-"""
+"""Plots as inline SVG, drawn by hand: a few hundred bytes of axes, colours from the page's style sheet (see ``canvas``)."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
+from plaudit.report.canvas import Canvas, padded, short, ticks
 from plaudit.report.curves import Point
 from plaudit.report.tables import known
 from plaudit.report.words import number
@@ -21,97 +16,21 @@ LONG = 250
 """Episodes with more steps than this are drawn with a finer line."""
 
 
-@dataclass
-class Canvas:
-    """Data coordinates, axes and the SVG that grows."""
+def curves(
+    series: Sequence[tuple[str, Sequence[Point]]],
+    steps: float,
+    title: str,
+    small: bool = False,
+    shares: bool = True,
+    levels: Sequence[tuple[str, float]] = (),
+) -> Markup:
+    """A line and a band for each ``(classes, points)`` over environment steps; the part without a rate stays grey.
 
-    x: tuple[float, float]
-    """Smallest and largest x."""
-    y: tuple[float, float]
-    """Smallest and largest y."""
-    width: int = 520
-    """Units of the view box; about pixels on a wide screen."""
-    height: int = 300
-    """The same."""
-    left: int = 58
-    """Room for the labels of y."""
-    top: int = 14
-    """Room above."""
-    bottom: int = 44
-    """Room for the labels of x."""
-    right: int = 14
-    """Room at the end."""
-    parts: list[str] = field(default_factory=list)
-    """SVG elements so far."""
-
-    def px(self, x: float) -> float:
-        """Horizontal position of a value."""
-        low, high = self.x
-        return self.left + (x - low) / ((high - low) or 1) * (self.width - self.left - self.right)
-
-    def py(self, y: float) -> float:
-        """Vertical position of a value."""
-        low, high = self.y
-        return self.height - self.bottom - (y - low) / ((high - low) or 1) * (self.height - self.top - self.bottom)
-
-    def axes(
-        self, xs: Sequence[float], ys: Sequence[float], xf: Callable[[float], str], yf: Callable[[float], str]
-    ) -> None:
-        """Horizontal rules with labels, and ticks below."""
-        base = self.height - self.bottom
-        for y in ys:
-            at = self.py(y)
-            self.parts.append(f'<path class="rule" d="M{self.left} {at:.1f}H{self.width - self.right}"/>')
-            self.parts.append(f'<text class="y" x="{self.left - 8}" y="{at:.1f}" dy=".35em">{escape(yf(y))}</text>')
-        self.parts.append(f'<path class="axis" d="M{self.left} {base}H{self.width - self.right}"/>')
-        for x in xs:
-            at = self.px(x)
-            self.parts.append(f'<path class="axis" d="M{at:.1f} {base}v5"/>')
-            # The text hangs from the tick, so that a larger font on a phone does not run into the axis.
-            last = " last" if at > self.width - self.right - 12 else ""
-            self.parts.append(f'<text class="x{last}" x="{at:.1f}" y="{base + 9}" dy=".8em">{escape(xf(x))}</text>')
-
-    def path(self, xs: Sequence[float], ys: Sequence[float], css: str) -> None:
-        """A line through the points."""
-        if len(xs):
-            steps = "L".join(f"{self.px(x):.1f} {self.py(y):.1f}" for x, y in zip(xs, ys, strict=True))
-            self.parts.append(f'<path class="{css}" d="M{steps}"/>')
-
-    def svg(self, title: str, css: str = "", data: str = "") -> Markup:
-        """The picture; ``title`` is what a screen reader says of it."""
-        body = "".join(self.parts)
-        return Markup(
-            f'<svg class="chart {css}" viewBox="0 0 {self.width} {self.height}" role="img" '
-            f'aria-label="{escape(title)}"{data}>{body}</svg>'
-        )
-
-
-def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round values that span the range, at most about this many inside."""
-    if not high > low:
-        return [low]
-    rough = (high - low) / about
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(f * power for f in (1, 2, 2.5, 5, 10) if f * power >= rough * 0.999)
-    first = math.ceil(low / step - 1e-9)
-    return [round(i * step, 10) for i in range(first, math.floor(high / step + 1e-9) + 1)]
-
-
-def short(value: float) -> str:
-    """Axis label: 160000 -> 160k; -0.5 with a true minus sign."""
-    for limit, letter in ((1e6, "M"), (1e3, "k")):
-        if abs(value) >= limit:
-            return f"{value / limit:g}{letter}".replace("-", "−")
-    return f"{value:g}".replace("-", "−")
-
-
-def curves(series: Sequence[tuple[int, Sequence[Point]]], steps: float, title: str, small: bool = False) -> Markup:
-    """A line and a band for each ``(colour, points)`` over environment steps; the part without a rate stays grey.
-
-    The large form shows shares from 0 to 100%, the small one any values.
+    ``shares`` go from 0 to 100%, other values as far as they do; ``levels`` are lines without training.
     """
     every = [p for _, points in series for p in points]
-    low, high = _padded([v for p in every for v in (p.y, p.low, p.high) if known(v)]) if small else (0.0, 1.0)
+    reach = [v for p in every for v in (p.y, p.low, p.high) if known(v)] + [level for _, level in levels]
+    low, high = (0.0, 1.0) if shares else padded(reach)
     canvas = Canvas((0, steps), (low, high))
     if small:
         canvas = Canvas((0, steps), (low, high), width=250, height=128, left=50, top=8, bottom=30, right=10)
@@ -121,15 +40,17 @@ def curves(series: Sequence[tuple[int, Sequence[Point]]], steps: float, title: s
         f'<rect class="void" x="{canvas.left}" y="{canvas.top}" width="{box:.1f}" '
         f'height="{canvas.height - canvas.top - canvas.bottom}"/>'
     )
-    label: Callable[[float], str] = short if small else lambda y: f"{100 * y:.0f}%"
+    label: Callable[[float], str] = (lambda y: f"{100 * y:.0f}%") if shares else short
     canvas.axes(ticks(0, steps, 2 if small else 4), ticks(low, high, 3 if small else 4), short, label)
-    for slot, points in reversed(list(series)):
+    for css, points in reversed(list(series)):
         band = [(p.x, p.low, p.high) for p in points if p.low is not None and p.high is not None]
         if band:
             xs = [x for x, *_ in band]
-            canvas.path(xs + xs[::-1], [b[1] for b in band] + [b[2] for b in band][::-1], f"band c{slot}")
-    for slot, points in reversed(list(series)):
-        canvas.path([p.x for p in points], [p.y for p in points], f"line c{slot}")
+            canvas.path(xs + xs[::-1], [b[1] for b in band] + [b[2] for b in band][::-1], f"band {css}")
+    for css, level in levels:
+        canvas.path([0, steps], [level, level], f"line {css}")
+    for css, points in reversed(list(series)):
+        canvas.path([p.x for p in points], [p.y for p in points], f"line {css}")
     return canvas.svg(title)
 
 
@@ -164,7 +85,7 @@ def histogram(values: Sequence[float], span: tuple[float, float] | None, title: 
 
 def scatter(xs: Sequence[float], ys: Sequence[float], title: str) -> Markup:
     """A dot for each pair of values, moved a little sideways so that equal ones do not hide each other."""
-    canvas = Canvas((-0.06, 1.06), _padded(ys), height=260)
+    canvas = Canvas((-0.06, 1.06), padded(ys), height=260)
     canvas.axes(ticks(0, 1), ticks(*canvas.y, 4), short, short)
     jitter = np.random.default_rng(0).uniform(-0.025, 0.025, len(xs))
     dots = "".join(f"M{canvas.px(x + j):.1f} {canvas.py(y):.1f}h0" for x, y, j in zip(xs, ys, jitter, strict=True))
@@ -184,7 +105,7 @@ def reward_line(
 
     The positions that a player needs to move the cursor are in ``data-`` attributes.
     """
-    canvas = Canvas((0, max(1, len(rewards) - 1)), _padded(span), width=540, height=200, left=46, bottom=34)
+    canvas = Canvas((0, max(1, len(rewards) - 1)), padded(span), width=540, height=200, left=46, bottom=34)
     base = canvas.height - canvas.bottom
     if 0 < pictures < len(rewards):
         at = canvas.px(pictures - 1)
@@ -197,7 +118,7 @@ def reward_line(
         canvas.parts.append(
             f'<path class="floor" d="M{canvas.left} {canvas.py(floor):.1f}H{canvas.width - canvas.right}"/>'
         )
-    for xs, ys in _runs(rewards):
+    for xs, ys in runs(rewards):
         if floor is not None:
             base_line = [floor] * len(ys)
             canvas.path(xs + xs[::-1], [max(y, floor) for y in ys] + base_line, f"band c{slot}")
@@ -207,16 +128,16 @@ def reward_line(
     return canvas.svg(title, "wide", f' data-ends="{" ".join(f"{v:.3f}" for v in ends)}"')
 
 
-def _runs(values: Sequence[float | None]) -> list[tuple[list[int], list[float]]]:
+def runs(values: Sequence[float | None]) -> list[tuple[list[int], list[float]]]:
     """(positions, values) of each stretch without a gap."""
-    runs: list[tuple[list[int], list[float]]] = []
+    found: list[tuple[list[int], list[float]]] = []
     for i, value in enumerate(values):
         if known(value):
             if i == 0 or not known(values[i - 1]):
-                runs.append(([], []))
-            runs[-1][0].append(i)
-            runs[-1][1].append(value)
-    return runs
+                found.append(([], []))
+            found[-1][0].append(i)
+            found[-1][1].append(value)
+    return found
 
 
 def describe(name: str, values: Sequence[float]) -> str:
@@ -225,10 +146,3 @@ def describe(name: str, values: Sequence[float]) -> str:
         return f"{name}: nothing to show"
     low, middle, high = np.percentile(values, [0, 50, 100])
     return f"{name}: {len(values)} values from {number(low)} over a median of {number(middle)} to {number(high)}"
-
-
-def _padded(values: Sequence[float]) -> tuple[float, float]:
-    """The range of the values with some air."""
-    low, high = (min(values), max(values)) if len(values) else (0.0, 1.0)
-    air = 0.06 * (high - low) or 0.5
-    return low - air, high + air

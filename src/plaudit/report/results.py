@@ -9,11 +9,7 @@ import numpy as np
 from plaudit.analysis.statistics import MIN_SEEDS, Interval, interval, paired_difference
 from plaudit.config import RunConfig
 from plaudit.report.tables import Tables
-from plaudit.report.words import CONTROLS, label, percent
-
-SLOTS = {name: i for i, name in enumerate(("preference", *CONTROLS))}
-"""Colour of each known arm, the same in every report; others take the colours behind these."""
-COLOURS = 9
+from plaudit.report.words import CONTROLS, label, percent, signed, slots
 
 
 @dataclass(frozen=True)
@@ -42,6 +38,11 @@ class Arm:
     """Environment steps per second of one training, the median over seeds."""
 
     @property
+    def css(self) -> str:
+        """Class of its lines and dots."""
+        return f"c{self.slot}"
+
+    @property
     def is_control(self) -> bool:
         """Whether no language model had a part in its reward."""
         return self.name in CONTROLS
@@ -64,9 +65,8 @@ class Headline:
 def arms(tables: Tables) -> list[Arm]:
     """Every agent and control that was evaluated, in the order of evaluation."""
     names = list(dict.fromkeys(row["arm"] for row in tables.episodes))
-    others = [n for n in names if n not in SLOTS]
-    slots = SLOTS | {n: len(SLOTS) + i % (COLOURS - len(SLOTS)) for i, n in enumerate(others)}
-    return [_arm(tables, name, slots[name]) for name in names]
+    colours = slots(names)
+    return [_arm(tables, name, colours[name]) for name in names]
 
 
 def _arm(tables: Tables, name: str, slot: int) -> Arm:
@@ -137,19 +137,15 @@ def _detail(arm: Arm, best: Arm) -> str:
     if difference is None:
         return text
     text += f" Difference to the best control ({label(best.name)}), paired by seed (interquartile mean): "
-    text += f"{_points(difference.point)} points"
+    text += f"{signed(difference.point)} points"
     if difference.low is None or difference.high is None:
         return f"{text} ({difference.label})."
-    return f"{text} ({_points(difference.low)} to {_points(difference.high)}: {difference.label})."
+    return f"{text} ({signed(difference.low)} to {signed(difference.high)}: {difference.label})."
 
 
 def _ends(difference: Interval) -> tuple[float, float]:
     low, high = difference.low, difference.high
     return (difference.point, difference.point) if low is None or high is None else (low, high)
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:+.1f}".replace("-", "−")
 
 
 def _who(arm: Arm, start: bool = True) -> str:

@@ -1,27 +1,57 @@
-"""Numbers and names as a person reads them; what is not known is a dash, never a zero."""
+"""Numbers, names and colours as a person reads them; what is not known is a dash, never a zero."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from plaudit.report.tables import known
 
 NONE = "–"
 LABELS = {
     "preference": "LLM feedback",
+    "scalar": "LLM rating",
+    "code": "LLM reward code",
+    "embedding": "embedding similarity",
+    "llm": "LLM as policy",
+    "llm:generate": "LLM writes the action",
+    "llm:thought": "LLM thinks first",
+    "llm:examples": "LLM with examples",
+    "llm:refine": "LLM criticises itself",
+    "llm:history": "LLM with history",
+    "llm:prior": "LLM, prior subtracted",
+    "llm:sample": "LLM, actions sampled",
     "task": "task reward",
     "constant": "constant +1",
     "constant-minus": "constant −1",
     "random": "random policy",
-    "count": "novelty alone",
-    "scalar": "LLM ratings",
-    "code": "LLM-written reward",
-    "embedding": "embedding similarity",
-    "llm": "the LLM itself",
+    "count": "novelty count",
 }
-"""Arms as the report calls them; the raw name stands beside it. Others go by their own name."""
+"""Arms as the reports call them; the raw name stands beside it. Others go by their own name."""
 CONTROLS = ("task", "constant", "constant-minus", "random", "count")
 """Arms whose reward no language model had a part in."""
+SLOTS = {
+    "preference": 0,
+    "task": 1,
+    "constant": 2,
+    "constant-minus": 3,
+    "random": 4,
+    "scalar": 5,
+    "code": 6,
+    "embedding": 7,
+    "llm": 8,
+    "count": 9,
+}
+"""Colour of each known route, the same in every report."""
+COLOURS = 12
+"""Colours in the style sheet; those that no known route has are for the others."""
+
+
+def slots(names: Collection[str]) -> dict[str, int]:
+    """Number of the colour of each arm; what stands behind a colon is a variant and takes its route's."""
+    fixed = {name: SLOTS[name.partition(":")[0]] for name in names if name.partition(":")[0] in SLOTS}
+    first = max(SLOTS.values()) + 1
+    others = {name: first + i % (COLOURS - first) for i, name in enumerate(n for n in names if n not in fixed)}
+    return fixed | others
 
 
 def label(arm: str) -> str:
@@ -50,6 +80,16 @@ def count(value: float | None) -> str:
     return number(value, 0)
 
 
+def compact(value: float | None) -> str:
+    """A count in three digits: 7.77M, 148k; below a thousand as it is."""
+    if not known(value):
+        return NONE
+    for limit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= 0.9995 * limit:
+            return f"{value / limit:.3g}{letter}".replace("-", "−")
+    return count(value)
+
+
 def money(value: float | None) -> str:
     """US dollars; small sums keep their digits."""
     if not known(value):
@@ -73,5 +113,12 @@ def size(value: int) -> str:
     return f"{value / 1e6:.1f} MB" if value >= 1e6 else f"{value / 1e3:.0f} kB"
 
 
-FILTERS: dict[str, Callable[..., str]] = {f.__name__: f for f in (label, percent, number, count, money, duration)}
+def signed(value: float | None, places: int = 1) -> str:
+    """A difference of two shares in points, with its sign."""
+    return f"{100 * value:+.{places}f}".replace("-", "−") if known(value) else NONE
+
+
+FILTERS: dict[str, Callable[..., str]] = {
+    f.__name__: f for f in (label, percent, number, count, compact, money, duration, signed)
+}
 """For the template."""
