@@ -154,10 +154,10 @@ def test_few_seeds_are_loud(tmp_path: Path) -> None:
 def test_ways_that_cannot_be_told_apart(tmp_path: Path) -> None:
     by_arm = {"preference": [1.0, 0.6, 0.9, 0.8, 0.9], "scalar": [0.9, 0.8, 0.7, 0.9, 0.8], "task": [0.0] * 5}
     html = render(compared(tmp_path, by_arm))
-    assert "LLM feedback (87%) does best here, but these seeds cannot tell it apart from LLM score (83%)" in headline(
+    assert "LLM feedback (87%) does best here, but these seeds cannot tell it apart from LLM rating (83%)" in headline(
         html
     )
-    assert "No claim: 5 seeds do not tell LLM feedback and LLM score apart" in html
+    assert "No claim: 5 seeds do not tell LLM feedback and LLM rating apart" in html
     assert "--train.seeds 10" in html
 
 
@@ -303,7 +303,7 @@ def test_curves_are_drawn_only_where_every_seed_has_one(tmp_path: Path) -> None:
     rows = [r for r in read_table(folder / "curves.parquet") if r["arm"] != "scalar" or r["seed"] or r["steps"] < 9000]
     write_table(folder / "curves.parquet", rows)
     shown_ = section(render(folder), "learning")
-    assert "LLM feedback preference" in shown_ and "LLM score" not in shown_ and "not trained" in shown_
+    assert "LLM feedback preference" in shown_ and "LLM rating" not in shown_ and "not trained" in shown_
 
 
 def test_of_many_techniques_the_best_and_the_plain_one_are_drawn(tmp_path: Path) -> None:

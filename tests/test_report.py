@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from browser import HOSTILE, Page, assert_fits_and_is_quiet, headline, open_page, picture
 
-from plaudit.config import RunConfig, from_dict
+from plaudit.config import WITH_LLM, RunConfig, from_dict
 from plaudit.errors import StoreError
 from plaudit.report import canvas, curves, episodes, words
 from plaudit.report.build import render, report
@@ -27,8 +27,9 @@ def make_run(
 ) -> Run:
     """A finished run without any LLM or training; ``success`` is the rate of each arm's seeds."""
     arms, seeds = [a for a in success if a != "random"], len(next(iter(success.values())))
-    train = {"arms": arms, "seeds": seeds, "steps": 100, "num_envs": 2}
-    run = Run.create(folder, from_dict(RunConfig, {"train": train} | settings))
+    route = next((a for a in arms if a in WITH_LLM), arms[0])
+    train = {"controls": [a for a in arms if a != route], "seeds": seeds, "steps": 100, "num_envs": 2}
+    run = Run.create(folder, from_dict(RunConfig, {"route": route, "train": train} | settings))
     texts = [f"{text} {i}" for i in range(40)]
     write_table(run.stage("collect") / "observations.parquet", [{"text": t, "count": i} for i, t in enumerate(texts)])
     write_table(run.stage("collect") / "truth.parquet", [{"text": t, "progress": i / 40} for i, t in enumerate(texts)])
