@@ -17,7 +17,7 @@ from plaudit.analysis.agreement import CLEAR_GAP
 from plaudit.analysis.statistics import MIN_SEEDS
 from plaudit.config import RunConfig, to_dict
 from plaudit.console import console
-from plaudit.report import curves, episodes, judge, plots, results, words
+from plaudit.report import asked, curves, episodes, judge, plots, results, words
 from plaudit.report.page import page
 from plaudit.report.tables import Tables, read
 from plaudit.store import STAGES, Run, atomic
@@ -59,6 +59,11 @@ def render(run: Run) -> str:
         most=most,
         least=least,
         pointwise=bool(tables.judgements),
+        question=asked.question(tables),
+        programs=asked.programs(tables),
+        acted=asked.acted(tables),
+        understood=asked.understood(tables),
+        label_curve=tables.label_curve,
         samples=judge.samples(tables),
         spread=judge.spread(tables),
         agreement=judge.agreement(tables),

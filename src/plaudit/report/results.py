@@ -115,18 +115,16 @@ def _sentence(arm: Arm, best: Arm, beside: Arm, config: RunConfig) -> str:
     """``best`` is the control to beat, ``beside`` the one to name after a win."""
     alone = config.shaping.task_weight == 0
     reward = "trained only on the LLM's reward" if alone else "trained on the LLM's reward beside the task's"
+    who = "The LLM, acting itself," if arm.name == "llm" else f"The agent {reward}"
     solves = f"solves {percent(arm.mean)} of new episodes"
     difference = paired_difference(arm.by_seed, best.by_seed)
     low, high = _ends(difference) if difference else (arm.mean - best.mean,) * 2
     if low > 0:
         other = "on the task reward alone" if beside.name == "task" else f"{_who(beside, start=False)},"
-        return f"The agent {reward} {solves}; {other} {percent(beside.mean)}."
+        return f"{who} {solves}; {other} {percent(beside.mean)}."
     if high < 0:
-        return f"The agent {reward} does not win: it {solves}, {_who(best, start=False)} {percent(best.mean)}."
-    return (
-        f"The agent {reward} {solves}, which these seeds cannot tell apart from "
-        f"{_who(best, start=False)}: {percent(best.mean)}."
-    )
+        return f"{who} does not win: it {solves}, {_who(best, start=False)} {percent(best.mean)}."
+    return f"{who} {solves}, which these seeds cannot tell apart from {_who(best, start=False)}: {percent(best.mean)}."
 
 
 def _detail(arm: Arm, best: Arm) -> str:

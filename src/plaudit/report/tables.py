@@ -30,9 +30,15 @@ class Tables:
     progress: dict[str, float]
     """The world's own progress of each description; for measuring only."""
     judgements: Rows
-    """Answers about one description; empty unless the protocol is pointwise."""
+    """Answers about one description; empty unless the protocol asks about one at a time."""
     comparisons: Rows
     """Answers about two."""
+    label_curve: Rows
+    """Held-out accuracy by number of labels; empty unless labels were asked in rounds."""
+    attempts: Rows
+    """Reward programs that were asked for."""
+    acted: Rows
+    """Steps of an acting language model."""
 
     def summary(self, stage: str) -> dict[str, Any]:
         """What a stage says of itself; empty where it was not run."""
@@ -61,6 +67,9 @@ def read(run: Run) -> Tables:
         progress={r["text"]: r["progress"] for r in table("collect/truth.parquet") if known(r["progress"])},
         judgements=table("annotate/judgements.parquet"),
         comparisons=table("annotate/comparisons.parquet"),
+        label_curve=table("annotate/curve.parquet"),
+        attempts=table("annotate/attempts.parquet"),
+        acted=table("evaluate/acted.parquet"),
     )
 
 

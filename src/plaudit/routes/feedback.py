@@ -218,6 +218,7 @@ def _finish(run: Run, start: float, labels: Labels, protocol: Any, model: str, p
         time.perf_counter() - start,
         goal=make_world(run.config.world).goal,
         model=model,
+        protocol=type(protocol).__name__.lower(),
         prompt=protocol.prompt.name,
         prompt_hash=protocol.prompt.hash,
         prompt_text=protocol.prompt.text,
