@@ -27,7 +27,7 @@ MAY = {
     "policies": {"errors", "envs", "llms", "encoder", "prompts", "store", "types", "rl", "vector"},
     "rollout": {"envs", "policies", "recording", "vector", "types"},
     "judging": {"errors", "llms", "prompts", "registry", "types", "console"},
-    "rewards": {"encoder", "errors", "types", "vector"},
+    "rewards": {"encoder", "errors", "llms", "prompts", "types", "vector"},
     "rl": {"encoder", "errors", "vector"},
     "analysis": {"store", "types", "errors"},
     "report": {"analysis", "config", "store", "types", "errors", "console", "registry"},

@@ -10,6 +10,7 @@ own success among it, is told to the LLM (Eureka, arXiv 2310.12931): that is mor
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -148,7 +149,7 @@ def _limits(config: RunConfig) -> Limits:
     return Limits(seconds=config.code.seconds, memory_mb=config.code.memory_mb)
 
 
-def _writer(config: RunConfig, world: World, llm: LLM, pairs: list[Pair]) -> CodeWriter:
+def _writer(config: RunConfig, world: World, llm: LLM, pairs: Sequence[Pair]) -> CodeWriter:
     from plaudit.rewards.code_writer import CodeWriter, WriterOptions
 
     code = config.code
