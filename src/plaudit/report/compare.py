@@ -71,7 +71,7 @@ def render(folder: Path) -> str:
         min_seeds=MIN_SEEDS,
         ways=comparison.ways,
         scored=comparison.scored,
-        few=min((len(way.by_seed) for way in comparison.scored), default=0),
+        most=max((len(way.by_seed) for way in comparison.scored), default=0),
         strips={way.name: _strip(way) for way in comparison.scored},
         spent=comparison.part("spent"),
         ceilings=comparison.part("ceilings"),
