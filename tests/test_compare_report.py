@@ -306,6 +306,12 @@ def test_techniques_are_held_against_the_plain_policy_by_seed(tmp_path: Path) ->
     assert stored["llm"]["difference_to_llm"] is None
 
 
+def test_a_technique_with_fewer_seeds_says_so_in_its_row(tmp_path: Path) -> None:
+    by_arm = {"llm": [0.1, 0.2, 0.3, 0.1, 0.2], "llm:examples": [0.3] * 5, "llm:thought": [0.0, 0.1], "task": [0.0] * 5}
+    told = section(render(compared(tmp_path, by_arm)), "techniques")
+    assert "too few" not in told and "−10.0 to −10.0 2 seeds" in told
+
+
 def test_flips_and_failures_are_shown(tmp_path: Path) -> None:
     told = section(render(make_comparison(tmp_path / "c")), "judges")
     assert "LLM feedback preference 400 1.0% 24% 61% 370" in told

@@ -150,4 +150,4 @@ def _plain(value: Any) -> str:
 def _few_techniques(rows: list[Technique]) -> str | None:
     """Why these seeds carry no claim about a technique, each of which is one; None where they may."""
     seeds = [row.against.improvement.seeds for row in rows if row.against]
-    return too_few(min(seeds), len(seeds)) if seeds else None
+    return too_few(max(seeds), len(seeds)) if seeds else None  # a row with fewer says so itself
