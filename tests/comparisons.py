@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from browser import picture
 
-from plaudit.config import RunConfig, to_dict
+from plaudit.config import RunConfig, TrainConfig, to_dict
 from plaudit.store import write_json, write_table
 
 RATES = {
@@ -92,7 +92,11 @@ def make_comparison(
     folder.mkdir(parents=True)
     arms = [arm(name, seeds, text, **changes.get(name, {})) for name in rates]
     spent = {key: sum(entry[key] for entry in arms) for key in ("tokens", "usd", "seconds")}
-    base: dict[str, Any] = {"format": 1, "world": {"name": "doorkey", "size": 8}, "config": to_dict(RunConfig())}
+    base: dict[str, Any] = {
+        "format": 1,
+        "world": {"name": "doorkey", "size": 8},
+        "config": to_dict(RunConfig(train=TrainConfig(seeds=seeds))),
+    }
     base |= {"plaudit": "0.1.0", "commit": "abc1234", "command": f"plaudit compare doorkey {text}", "machine": "Linux"}
     base |= {"created": "2026-11-24 12:00:00 UTC", "versions": {"numpy": "2.4.6"}, "spent": spent, "arms": arms}
     base |= {"ceilings": {"max_tokens": None, "max_usd": None, "max_hours": None}}

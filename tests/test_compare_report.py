@@ -174,6 +174,26 @@ def test_a_draw_with_a_control_is_no_win(tmp_path: Path) -> None:
     assert "cannot tell it apart from a control, novelty count" in headline(html) and "No claim" in html
 
 
+def test_a_way_that_was_stopped_early_takes_no_claim_from_the_others(tmp_path: Path) -> None:
+    by_arm = {"preference": [1.0, 0.9, 1.0, 0.9, 1.0], "scalar": [0.2] * 5, "llm": [0.1, 0.0], "task": [0.0] * 5}
+    html = render(compared(tmp_path, by_arm))
+    assert "Too few seeds for any claim about them: LLM as policy (2)." in html and "5 seeds carry this" in html
+    assert "95% interval" in section(html, "ways") and "0% to 10% 2 seeds" in section(html, "ways")
+
+
+def test_a_way_that_was_stopped_early_and_may_be_the_best_is_not_passed_over(tmp_path: Path) -> None:
+    by_arm = {"preference": [1.0, 0.9, 1.0, 0.9, 1.0], "scalar": [0.2] * 5, "llm": [1.0, 0.9], "task": [0.0] * 5}
+    html = render(compared(tmp_path, by_arm))
+    assert "cannot tell it apart from LLM as policy" in headline(html), "what is open is not called won"
+    assert "2 seeds are too few for a claim" in html and "seeds carry this" not in html
+
+
+def test_a_control_that_cannot_be_told_apart_is_found_wherever_it_stands(tmp_path: Path) -> None:
+    by_arm = {"preference": [0.9, 0.8, 0.9, 0.9, 0.8], "count": [0.5] * 5, "task": [1.0, 0.0, 1.0, 0.0, 0.0]}
+    html = render(compared(tmp_path, by_arm))
+    assert "cannot tell it apart from a control, task reward" in headline(html) and "No claim: 5 seeds" in html
+
+
 def test_nothing_solved_is_told(tmp_path: Path) -> None:
     folder = compared(tmp_path, {"preference": [0.0] * 5, "task": [0.0] * 5})
     assert "Nothing here solved a single new episode" in headline(render(folder))
@@ -284,6 +304,12 @@ def test_techniques_are_held_against_the_plain_policy_by_seed(tmp_path: Path) ->
     stored = {row["arm"]: row for row in read_table(write_tables(folder)[1])}
     assert stored["llm:examples"]["difference_to_llm"] == pytest.approx(0.2)
     assert stored["llm"]["difference_to_llm"] is None
+
+
+def test_a_technique_with_fewer_seeds_says_so_in_its_row(tmp_path: Path) -> None:
+    by_arm = {"llm": [0.1, 0.2, 0.3, 0.1, 0.2], "llm:examples": [0.3] * 5, "llm:thought": [0.0, 0.1], "task": [0.0] * 5}
+    told = section(render(compared(tmp_path, by_arm)), "techniques")
+    assert "too few" not in told and "−10.0 to −10.0 2 seeds" in told
 
 
 def test_flips_and_failures_are_shown(tmp_path: Path) -> None:

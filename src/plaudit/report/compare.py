@@ -71,7 +71,7 @@ def render(folder: Path) -> str:
         min_seeds=MIN_SEEDS,
         ways=comparison.ways,
         scored=comparison.scored,
-        few=min((len(way.by_seed) for way in comparison.scored), default=0),
+        most=max((len(way.by_seed) for way in comparison.scored), default=0),
         strips={way.name: _strip(way) for way in comparison.scored},
         spent=comparison.part("spent"),
         ceilings=comparison.part("ceilings"),
@@ -150,4 +150,4 @@ def _plain(value: Any) -> str:
 def _few_techniques(rows: list[Technique]) -> str | None:
     """Why these seeds carry no claim about a technique, each of which is one; None where they may."""
     seeds = [row.against.improvement.seeds for row in rows if row.against]
-    return too_few(min(seeds), len(seeds)) if seeds else None
+    return too_few(max(seeds), len(seeds)) if seeds else None  # a row with fewer says so itself

@@ -1,4 +1,8 @@
-"""Which way of using this LLM works best here, in one computed sentence, and whether the seeds carry it."""
+"""Which way of using this LLM works best here, in one computed sentence, and whether the seeds carry it.
+
+The best way is held against every other one; the one it is least clearly ahead of decides. A way with too few seeds, say
+because a ceiling stopped it, is named and left out of that as long as others have enough and it is wholly behind.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,6 @@ from plaudit.report.words import duration, label, money, number, percent, signed
 
 SHORT = 160
 """Characters of a reason that stands above the table; the table has all of it."""
-
-LOOKS = "looks best so far"
-"""In place of "works best" where there are too few seeds."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,19 @@ def headline(comparison: Comparison) -> Headline:
         return Headline(
             f"No way of using an LLM was finished. {_has(best)}.", notes=notes, details=[_basis(comparison)]
         )
-    best, rival = ours[0], next((way for way in scored if way is not ours[0]), None)
-    if rival is None:
+    best, others = ours[0], [way for way in scored if way is not ours[0]]
+    if not others:
         sentence = f"{_has(best)}. It is the only one that was finished, so there is nothing to compare it with."
         return Headline(sentence, too_few(len(best.by_seed)) or "", notes=notes, details=[_basis(comparison)])
-    against = {way.name: contest(best.by_seed, way.by_seed) for way in scored if way is not best}
+    enough = [way for way in others if min(len(way.by_seed), len(best.by_seed)) >= MIN_SEEDS]
+    if short := [way for way in others if enough and way not in enough]:
+        notes.append(f"Too few seeds for any claim about them: {', '.join(map(_seeds, short))}.")
+    against = {way.name: contest(best.by_seed, way.by_seed) for way in others}
+    decide = [way for way in others if way in enough or not enough or against[way.name].order != "ahead"]
+    rival = _rival(decide, against)
     warning, cure = _warning(comparison, best, rival, against[rival.name])
     return Headline(
-        sentence=_sentence(best, ours[1:], controls, against),
+        sentence=_sentence(best, others, against, bool(enough)),
         warning=warning,
         cure=cure,
         carried="" if warning else f"{against[rival.name].improvement.seeds} seeds carry this.",
@@ -63,27 +69,34 @@ def headline(comparison: Comparison) -> Headline:
     )
 
 
-def _sentence(best: Way, others: list[Way], controls: list[Way], against: dict[str, Contest]) -> str:
-    control = controls[0] if controls else None
+def _rival(others: list[Way], against: dict[str, Contest]) -> Way:
+    """The one that decides: a control that is ahead, else the first that is not told apart, else the next best."""
+    ahead = (way for way in others if way.is_control and against[way.name].order == "behind")
+    apart = (way for way in others if not against[way.name].is_claim)
+    return next(ahead, None) or next(apart, None) or others[0]
+
+
+def _sentence(best: Way, others: list[Way], against: dict[str, Contest], enough: bool) -> str:
+    controls, ours = [w for w in others if w.is_control], [w for w in others if not w.is_control]
+    control = next(iter(controls), None)
     floor = f"the best control, {label(control.name)}, {_percent(control)}" if control else "no control was run beside"
     if control and against[control.name].order == "behind":
         return (
             f"No way of using this LLM wins here: the best of them, {label(best.name)}, solves {_percent(best)} of new "
             f"episodes, {floor}."
         )
-    if control and against[control.name].order == "open":
+    if equal := [way for way in controls if against[way.name].order == "open"]:
         return (
             f"{_start(best)} does best of the ways to use this LLM, with {_percent(best)} of new episodes solved; these "
-            f"seeds cannot tell it apart from a control, {label(control.name)}, with {_percent(control)}."
+            f"seeds cannot tell it apart from a control, {label(equal[0].name)}, with {_percent(equal[0])}."
         )
-    equal = [way for way in others if against[way.name].order == "open"]
-    if equal:
+    if equal := [way for way in ours if against[way.name].order == "open"]:
         names = ", ".join(f"{label(way.name)} ({_percent(way)})" for way in equal[:2])
         more = f" and {len(equal) - 2} more" if len(equal) > 2 else ""
         apart = f"these seeds cannot tell it apart from {names}{more}"
         return f"{_start(best)} ({_percent(best)}) does best here, but {apart}; {floor}."
-    following = f"next is {label(others[0].name)} with {_percent(others[0])}; " if others else ""
-    works = "works best here" if all(found.improvement.seeds >= MIN_SEEDS for found in against.values()) else LOOKS
+    following = f"next is {label(ours[0].name)} with {_percent(ours[0])}; " if ours else ""
+    works = "works best here" if enough else "looks best so far"
     return f"{_start(best)} {works}: {_percent(best)} of new episodes solved; {following}{floor}."
 
 
@@ -92,7 +105,8 @@ def _warning(comparison: Comparison, best: Way, rival: Way, found: Contest) -> t
     seeds = found.improvement.seeds
     command = f"plaudit compare {comparison.setting('world', 'name') or 'WORLD'} --train.seeds"
     if few := too_few(seeds):
-        return few, f"{command} {MIN_SEEDS}"
+        planned = comparison.setting("train", "seeds") or 0
+        return few, f"{command} {MIN_SEEDS}" if planned < MIN_SEEDS else ""  # else more of the same command is enough
     if found.is_claim:
         return "", ""
     return (
@@ -177,6 +191,10 @@ def _nothing(scored: list[Way]) -> str:
     if not best.task_return:
         return sentence
     return f"{sentence} The largest task return has {label(best.name)}: {number(best.task_return)}."
+
+
+def _seeds(way: Way) -> str:
+    return f"{label(way.name)} ({len(way.by_seed)})"
 
 
 def _has(way: Way) -> str:
