@@ -12,7 +12,7 @@ from plaudit.store import read_table
 
 ARMS = ["llm", "scalar", "preference", "code", "embedding", "task", "random", "count"]
 SMALL = [
-    *("--world.size", "5", "--collect.steps", "3200", "--judge.items", "40", "--judge.pairs", "600"),
+    *("--world.size", "5", "--collect.steps", "3200", "--judge.items", "50", "--judge.pairs", "600"),
     *("--train.seeds", "1", "--train.steps", "2048", "--train.num-envs", "16", "--train.horizon", "32"),
     *("--evaluate.episodes", "4", "--evaluate.examples", "1", "--fit.steps", "50"),
     *("--code.rounds", "1", "--code.candidates", "2", "--code.max-tokens", "8"),
@@ -62,14 +62,16 @@ def test_what_was_asked_before_the_ceiling_was_not_asked_again(folder):
     before, after = json.loads((folder / "tokens-before").read_text()), arms(folder)
     assert all(after[name]["tokens"] >= tokens for name, tokens in before.items())
     questions = {name: len(read_ledger(folder / "arms" / name)) for name in ("scalar", "preference")}
-    assert questions == {"scalar": 40, "preference": 40}
+    assert questions == {"scalar": 50, "preference": 50}
     assert (folder / "arms/task/train/task-0/curve.parquet").read_bytes() == (folder / "curve-before").read_bytes()
 
 
 def read_ledger(folder: Path) -> list:
     import sqlite3
 
-    return sqlite3.connect(folder / "ledger.sqlite").execute("SELECT key, COUNT(*) FROM answers GROUP BY key").fetchall()
+    return (
+        sqlite3.connect(folder / "ledger.sqlite").execute("SELECT key, COUNT(*) FROM answers GROUP BY key").fetchall()
+    )
 
 
 def test_everything_but_the_route_is_the_same(folder):
@@ -99,5 +101,5 @@ def test_a_dry_run_lists_the_arms_and_makes_nothing(tmp_path):
     assert result.returncode == 0, result.stderr
     assert all(f"\n  {name} " in "\n" + result.stdout for name in ARMS) and not (tmp_path / "c").exists()
     table = result.stdout.split("forecast:")[1]
-    assert "tokens" in table and "40" in table
+    assert "tokens" in table and "50" in table
     assert max(map(len, result.stdout.splitlines())) <= 100

@@ -29,6 +29,8 @@ from plaudit.errors import StoreError
 
 FORMAT = 2
 """Version of the folder's layout and settings."""
+COMPARISON_FORMAT = 1
+"""Version of a comparison's ``compare.json``."""
 STAGES = ("collect", "annotate", "fit", "train", "evaluate", "report")
 NEEDS: dict[str, tuple[str, ...]] = {
     "collect": ("world", "collect", "seed"),

@@ -16,10 +16,8 @@ from plaudit.analysis.statistics import Interval, interval
 from plaudit.errors import StoreError
 from plaudit.report.tables import Rows, known
 from plaudit.report.words import CONTROLS, label, slots
-from plaudit.store import read_json, read_table
+from plaudit.store import COMPARISON_FORMAT, read_json, read_table
 
-FORMAT = 1
-"""Version of ``compare.json`` that is understood."""
 REWARD = "reward:"
 """Columns of the recorded trajectories that hold what a route says."""
 STATUSES = ("done", "stopped", "failed", "waiting")
@@ -164,7 +162,7 @@ def _record(folder: Path) -> dict[str, Any]:
         raise StoreError(
             f"{path} is not the record of a comparison. Run plaudit compare again, with another --out NAME."
         )
-    if not isinstance(record.get("format"), int) or record["format"] > FORMAT:
+    if not isinstance(record.get("format"), int) or record["format"] > COMPARISON_FORMAT:
         raise StoreError(f"{path} was made by a newer plaudit ({record.get('plaudit')}). Type: pip install -U plaudit")
     return record
 

@@ -19,7 +19,7 @@ from plaudit.llms.ledger import Ledger
 from plaudit.stages.arms import Arm, flat
 from plaudit.stages.parts import llm_spend, make_route
 from plaudit.store import (
-    FORMAT,
+    COMPARISON_FORMAT,
     Run,
     explain_disk_errors,
     folder_lock,
@@ -71,13 +71,10 @@ class Entry:
 
     def record(self) -> dict[str, Any]:
         """What ``compare.json`` says of it."""
-        about: dict[str, Any] = {
-            "name": self.arm.name,
-            "route": self.arm.route,
-            "about": self.arm.about,
-            "status": self.status,
-        }
-        about |= {"reason": self.reason, "switches": flat(self.arm.switches), "folder": f"arms/{self.arm.folder}"}
+        status = "waiting" if self.going else self.status
+        about: dict[str, Any] = {"name": self.arm.name, "route": self.arm.route, "about": self.arm.about}
+        about |= {"status": status, "reason": self.reason, "switches": flat(self.arm.switches)}
+        about |= {"folder": f"arms/{self.arm.folder}"}
         return about | (_facts(self._run) if self._run else _NOTHING)
 
 
@@ -135,7 +132,11 @@ class Board:
     def __init__(self, folder: Path, config: RunConfig, arms: list[Arm], budget: Budget) -> None:
         self.folder, self.config, self.budget = folder, config, budget
         self.entries = [Entry(arm) for arm in arms]
-        self._record = {"format": FORMAT, "world": to_dict(config.world), "config": to_dict(config)} | provenance()
+        self._record = {
+            "format": COMPARISON_FORMAT,
+            "world": to_dict(config.world),
+            "config": to_dict(config),
+        } | provenance()
 
     @classmethod
     def open(cls, folder: Path, config: RunConfig, arms: list[Arm], budget: Budget) -> Board:
@@ -144,7 +145,7 @@ class Board:
         board = cls(folder, config, arms, budget)
         if path.exists():
             before = read_json(path)
-            if before.get("format") != FORMAT:
+            if before.get("format") != COMPARISON_FORMAT:
                 raise StoreError(f"{folder} was made by another version of plaudit. Give another folder: --out NAME")
             changed = differences(_decisive(before["config"]), _decisive(to_dict(config)))
             if changed:

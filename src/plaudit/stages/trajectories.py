@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from plaudit.config import RunConfig
 from plaudit.console import progress
+from plaudit.errors import BudgetError
 from plaudit.rollout import record_episode
 from plaudit.stages.evaluate import make_agent, png, step_rewards
 from plaudit.stages.parts import EVALUATION_SEED, make_route, make_world
@@ -37,8 +38,12 @@ def trajectories(done: list[Entry], config: RunConfig) -> list[dict[str, Any]]:
     with progress("compare rewards", len(actors) * EPISODES) as advance:
         for episode in range(EPISODES):
             for entry in actors:
-                with make_agent(entry.run, entry.arm.route, 0, world) as policy:
-                    steps = record_episode(world, policy, EVALUATION_SEED + 5000 + episode, MAX_STEPS)
+                advance(1)
+                try:
+                    with make_agent(entry.run, entry.arm.route, 0, world) as policy:
+                        steps = record_episode(world, policy, EVALUATION_SEED + 5000 + episode, MAX_STEPS)
+                except BudgetError:  # an acting LLM has nothing left to ask with: the other trajectories do
+                    continue
                 number = len({row["trajectory"] for row in rows})
                 said = {name: step_rewards(steps, reward) for name, reward in rewards.items()}
                 for i, step in enumerate(steps):
@@ -46,5 +51,4 @@ def trajectories(done: list[Entry], config: RunConfig) -> list[dict[str, Any]]:
                     row = {"trajectory": number, "source": entry.arm.name, "step": step.step, "action": step.action}
                     row |= {"text": step.text, "task_reward": step.task_reward, "success": step.success, "frame": frame}
                     rows.append(row | {f"reward:{name}": values[i] for name, values in said.items()})
-                advance(1)
     return rows
