@@ -41,6 +41,13 @@ def test_settings_that_change_only_the_speed_are_taken(tmp_path):
     assert Run.create(tmp_path / "r", RunConfig(train=TrainConfig(workers=7))).finished("collect")
 
 
+def test_a_run_that_its_failures_stopped_goes_on_with_a_higher_limit(tmp_path):
+    """As the error advises: what was asked and paid for lies in this folder."""
+    Run.create(tmp_path / "r", RunConfig()).finish("collect", 1.0)
+    again = Run.create(tmp_path / "r", RunConfig(judge=JudgeConfig(max_failures=0.5)))
+    assert again.finished("collect") and again.config.judge.max_failures == 0.5
+
+
 def test_a_stage_is_done_again_when_what_it_rests_on_has_changed(tmp_path):
     prompt = tmp_path / "mine.txt"
     prompt.write_text("one")
@@ -65,11 +72,27 @@ def test_one_process_at_a_time(tmp_path):
         pass
 
 
+def test_the_lock_does_not_call_other_errors_a_full_disk(tmp_path):
+    run = Run.create(tmp_path / "r", RunConfig())
+    with pytest.raises(BrokenPipeError), run.lock():
+        raise BrokenPipeError
+
+
 def test_a_newer_folder_is_refused(tmp_path):
     Run.create(tmp_path / "r", RunConfig())
     path = tmp_path / "r" / "run.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99, "plaudit": "9.0"}))
     with pytest.raises(StoreError, match=r"newer plaudit \(9\.0"):
+        Run.open(tmp_path / "r")
+
+
+def test_a_setting_of_another_version_is_told_as_such(tmp_path):
+    Run.create(tmp_path / "r", RunConfig())
+    path = tmp_path / "r" / "run.json"
+    record = json.loads(path.read_text()) | {"plaudit": "0.9"}
+    record["config"]["judge"]["mood"] = "mild"
+    path.write_text(json.dumps(record))
+    with pytest.raises(StoreError, match=r"made by plaudit 0\.9 .*'judge\.mood'"):
         Run.open(tmp_path / "r")
 
 

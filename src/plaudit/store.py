@@ -25,7 +25,7 @@ from typing import IO, Any
 from plaudit import __version__
 from plaudit.budget import Budget
 from plaudit.config import RunConfig, differences, fingerprint, from_dict, to_dict
-from plaudit.errors import StoreError
+from plaudit.errors import ConfigError, StoreError
 
 FORMAT = 2
 """Version of the folder's layout and settings."""
@@ -47,8 +47,8 @@ FILES = {
     "evaluate": (("policy", "prompt"), ("llm", "model")),
 }
 """Settings that may name a file or folder; when that changes, the stage is done again."""
-INERT = {("train", "workers"), ("llm", "threads")}
-"""Settings that change how fast a result is there, not the result."""
+INERT = {("train", "workers"), ("llm", "threads"), ("judge", "max_failures")}
+"""Settings that change how fast a result is there, or whether it is refused, not the result."""
 
 
 class Run:
@@ -97,7 +97,13 @@ class Run:
                 f"{folder} was made by an older plaudit ({record.get('plaudit')}, folder format {record['format']}; "
                 f"this is {__version__}, format {FORMAT}). Its report still opens; make the run anew: --out NAME"
             )
-        return cls(folder, from_dict(RunConfig, record["config"]))
+        try:
+            return cls(folder, from_dict(RunConfig, record["config"]))
+        except ConfigError as error:
+            raise StoreError(
+                f"{folder} was made by plaudit {record.get('plaudit')} with settings that this one "
+                f"({__version__}) does not know: {error} Use that version, or another folder: --out NAME"
+            ) from None
 
     @property
     def record(self) -> dict[str, Any]:
@@ -157,7 +163,9 @@ class Run:
 @contextlib.contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
     """Held by one process at a time; a second one is told so at once."""
-    with explain_disk_errors(folder), (folder / ".lock").open("a") as file:
+    with explain_disk_errors(folder):
+        file = (folder / ".lock").open("a")
+    with file:  # what goes wrong in here is not the lock's to explain
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -192,12 +200,14 @@ def _unreadable(path: Path, why: object) -> StoreError:
 
 def provenance() -> dict[str, Any]:
     """Command, versions, commit and machine, for ``run.json``."""
-    packages = ("numpy", "torch", "gymnasium", "minigrid", "cyllama")
+    packages = ("numpy", "torch", "gymnasium", "minigrid", "cyllama", "pydantic-monty", "wordllama")
     versions = {}
     for package in packages:
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
-    command = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    program = Path(sys.argv[0])
+    own = program.parent == Path(__file__).parent  # python -m plaudit.cli
+    command = ["plaudit" if own else program.name, *sys.argv[1:]]
     return {
         "plaudit": __version__,
         "created": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),

@@ -20,6 +20,7 @@ from plaudit.stages.arms import Arm, flat
 from plaudit.stages.parts import llm_spend, make_route
 from plaudit.store import (
     COMPARISON_FORMAT,
+    INERT,
     Run,
     explain_disk_errors,
     folder_lock,
@@ -201,6 +202,6 @@ class Board:
 
 def _decisive(config: dict[str, Any]) -> dict[str, Any]:
     copy = {k: dict(v) if isinstance(v, dict) else v for k, v in config.items()}
-    copy["train"].pop("workers", None)
-    copy["llm"].pop("threads", None)
+    for section, key in INERT:
+        copy[section].pop(key, None)
     return copy
