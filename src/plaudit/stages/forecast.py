@@ -2,8 +2,8 @@
 
 The pilot walks a random policy through the world, asks the model a few of the questions that each arm would ask, and
 times a few updates of training. Nothing is kept. Questions are counted as the arms will ask them, where an acting LLM
-asks each distinct situation once: as many as a random policy meets in as many episodes. Figures marked "at most" end
-earlier when things go well (programs that work, episodes that succeed).
+asks each distinct situation once: as many as a random policy meets in as many episodes. Figures behind a
+"~" depend on how things go (programs that work, situations that come again).
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Forecast:
     """Money."""
     hours: float
     """Wall time, asking and training on this machine's processors."""
-    at_most: bool
-    """Whether it may well be less."""
+    rough: bool
+    """Whether it depends on how things go: it may well be less."""
     problem: str = ""
     """Why it cannot be told, or why the arm will fail; empty otherwise."""
 
@@ -176,7 +176,7 @@ def show(found: list[Forecast], config: RunConfig) -> None:
     for column in ("arm", "questions", "tokens", "money", "time"):
         table.add_column(column, justify="left" if column == "arm" else "right")
     for f in found:
-        most = "≤ " if f.at_most else ""
+        most = "~ " if f.rough else ""
         cells = (f"{most}{f.questions:,}", f"{most}{f.tokens:,}", f"${f.usd:,.2f}", most + _duration(f.hours))
         table.add_row(f.arm.name, *(cells if not f.problem else ("", "", "", "")))
     total = (sum(f.questions for f in found), sum(f.tokens for f in found), sum(f.usd for f in found))
