@@ -122,6 +122,11 @@ class Ledger:
         with self._explain():
             return Spend(*self._db.execute(query).fetchone())
 
+    def models(self) -> list[str]:
+        """Who has answered."""
+        with self._explain():
+            return [model for (model,) in self._db.execute("SELECT DISTINCT model FROM answers ORDER BY model")]
+
     def examples(self, limit: int) -> list[tuple[Request, Reply]]:
         """Some questions with their answers, always the same ones."""
         found = []

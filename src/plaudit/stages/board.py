@@ -93,7 +93,10 @@ def _facts(run: Run) -> dict[str, Any]:
     evaluated = (records["evaluate"] or {}).get("summary", {})
     labels = annotated.get("labels", {})
     failures = annotated.get("failures", evaluated.get("not_understood"))
-    attempts = run.folder / "annotate" / "attempts.parquet"
+    path = run.folder / "annotate" / "attempts.parquet"
+    attempts = read_table(path) if path.exists() else []
+    if attempts:
+        failures = sum(a["status"] != "ok" for a in attempts) / len(attempts)
     collects = route.makes_reward or (config.route == "llm" and config.policy.examples > 0)
     facts = _NOTHING | {
         "seeds": config.train.seeds,
@@ -104,7 +107,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "flip_rate": labels.get("flip_rate"),
         "first_rate": labels.get("first_rate"),
         "model": annotated.get("model", evaluated.get("model")),
-        "attempts": read_table(attempts) if attempts.exists() else [],
+        "attempts": attempts,
     }
     return facts | _asked(run)
 
@@ -114,11 +117,12 @@ def _asked(run: Run) -> dict[str, Any]:
         return {}
     spent = llm_spend(run)
     ledger = Ledger(run.folder / "ledger.sqlite")
-    rows = ledger.examples(SHOWN)
+    rows, models = ledger.examples(SHOWN), ledger.models()
     ledger.close()
     replies = [{"prompt": q.prompt, "reply": _said(q.answers, r), "status": r.status} for q, r in rows]
     asked = rows[0][0].prompt if rows else None
-    return {k: spent[k] for k in ("questions", "tokens", "usd")} | {"asked": asked, "replies": replies}
+    facts = {k: spent[k] for k in ("questions", "tokens", "usd")} | {"asked": asked, "replies": replies}
+    return facts | ({"model": ", ".join(models)} if models else {})
 
 
 def _said(answers: tuple[str, ...], reply: Any) -> str:
