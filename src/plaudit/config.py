@@ -184,8 +184,8 @@ class PolicyConfig:
     """Name of a prompt or path of a .txt file; empty for plaudit's own."""
     episodes: int = 20
     """Episodes of each seed: each seed plays layouts of its own, since nothing is trained."""
-    max_steps: int = 100
-    """Steps after which an episode is cut off and counts as no success; 0 for the world's own limit."""
+    max_steps: int = 0
+    """Steps after which an episode is cut off and counts as no success; 0 for the world's own limit, as all others have."""
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ class ShapingConfig:
 class TrainConfig:
     """Which agents are trained and how."""
 
-    controls: tuple[str, ...] = ("task", "constant", "constant-minus")
+    controls: tuple[str, ...] = ("task", "constant", "constant-minus", "count")
     """Routes without an LLM that are trained beside the run's own: see plaudit list."""
     seeds: int = 5
     """Agents of each arm; seed 0, 1, ... is the same layouts and first weights in every arm."""

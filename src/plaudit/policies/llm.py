@@ -30,8 +30,10 @@ from plaudit.vector import rows
 How = Literal["ok", "re-asked", "fallback", "error", "refused"]
 """The action as answered, as answered the second time, or the fallback: not understood, failed, declined."""
 FIELDS = ("goal", "rules", "examples", "history", "observation", "reasoning", "cue")
-ACTION, THOUGHT = "Action:", "Thought about what to do next, in one sentence:"
-CRITICISM, IMPROVED = "What is wrong with this action, in one sentence:", "Better action:"
+ACTION, IMPROVED = "Action:", "Better action:"
+# Small models end at once, with an empty line, where the last line is not a short label.
+THOUGHT = "(One sentence on what to do next.)\nThought:"
+CRITICISM = "(One sentence on what is wrong with the proposed action.)\nCriticism:"
 REMINDER = "(Answer with one of: {actions}.)"
 NOTHING = "(not shown)"
 """Stands for the observation where an action's own frequency is asked for."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -24,7 +24,20 @@ if TYPE_CHECKING:
     from plaudit.envs.base import World
     from plaudit.llms.base import LLM
     from plaudit.policies.base import Policy
+    from plaudit.policies.examples import RecordedStep
     from plaudit.rewards.base import RewardFn
+
+
+@dataclass(frozen=True)
+class Met:
+    """What a forecast's short walk through the world has met."""
+
+    observations: list[Any]
+    """Some distinct observations."""
+    situations: dict[int, int]
+    """Distinct situations of an acting LLM, by the number of earlier steps that it is shown."""
+    steps: list[RecordedStep]
+    """The steps, in words."""
 
 
 class Route:
@@ -44,13 +57,8 @@ class Route:
     def check(self, config: RunConfig, world: World) -> None:
         """Raise now what a stage would raise later."""
 
-    def pilot(
-        self, config: RunConfig, world: World, llm: LLM, observations: list[Any], situations: dict[int, int]
-    ) -> tuple[int, int]:
-        """Ask a few of its questions, for a forecast; returns how many items it will ask about and how many it did.
-
-        ``situations`` has the distinct situations of an acting LLM by the number of earlier steps it is shown.
-        """
+    def pilot(self, config: RunConfig, world: World, llm: LLM, met: Met) -> tuple[int, int]:
+        """Ask a few of its questions, for a forecast: (items that it will ask about, items that it asked about)."""
         raise NotImplementedError
 
     def annotate(self, run: Run) -> None:

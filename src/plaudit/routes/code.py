@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from plaudit.rewards.code_writer import Attempt, CodeWriter
     from plaudit.rewards.sandbox import Limits, Pair
     from plaudit.rewards.shaping import Shaping
+    from plaudit.routes.base import Met
 
 PAIRS = 4000
 """Recorded transitions that programs are checked on, drawn evenly over what happened."""
@@ -54,12 +55,10 @@ class Code(base.Route):
         if find_spec("pydantic_monty") is None:
             raise MissingExtraError("reward programs need pydantic-monty. Type: pip install 'plaudit[code]'")
 
-    def pilot(
-        self, config: RunConfig, world: World, llm: LLM, observations: list[Any], situations: dict[int, int]
-    ) -> tuple[int, int]:
+    def pilot(self, config: RunConfig, world: World, llm: LLM, met: Met) -> tuple[int, int]:
         from dataclasses import replace
 
-        features = [world.features(o) for o in observations]
+        features = [world.features(o) for o in met.observations]
         pairs = list(pairwise(features))
         short = replace(config, code=replace(config.code, candidates=1, rounds=1))
         _writer(short, world, llm, pairs).write()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from plaudit.policies.base import Policy
     from plaudit.policies.examples import RecordedStep
     from plaudit.policies.llm import LLMPolicy
+    from plaudit.recording import Recording
+    from plaudit.routes.base import Met
 
 
 class Direct(Route):
@@ -35,15 +37,15 @@ class Direct(Route):
 
         make_llm_policy(ScriptedLLM(), world, config, 0, [])
 
-    def pilot(
-        self, config: RunConfig, world: World, llm: LLM, observations: list[Any], situations: dict[int, int]
-    ) -> tuple[int, int]:
+    def pilot(self, config: RunConfig, world: World, llm: LLM, met: Met) -> tuple[int, int]:
         from plaudit.vector import stack
 
-        policy = make_llm_policy(llm, world, config, 0, [])
-        policy.reset(np.ones(len(observations), bool))
-        policy.act(stack(observations))
-        return situations[config.policy.history], len(observations)
+        policy = make_llm_policy(llm, world, config, 0, met.steps)
+        policy.reset(np.ones(len(met.observations), bool))
+        turns = config.policy.history + 1  # so that the last ones show as much history as there can be
+        for _ in range(turns):
+            policy.act(stack(met.observations))
+        return met.situations[config.policy.history], turns * len(met.observations)
 
     @contextlib.contextmanager
     def policy(self, run: Run, world: World, seed: int) -> Iterator[Policy]:
@@ -64,14 +66,19 @@ def make_llm_policy(llm: LLM, world: World, config: RunConfig, seed: int, exampl
 
 def recorded_steps(run: Run, world: World) -> list[RecordedStep]:
     """The run's collected episodes in words; with the world's own success, which only ``demonstrations`` looks at."""
-    from plaudit.policies.examples import RecordedStep
     from plaudit.recording import load_recording
+
+    return words(load_recording(run.require("collect"), truth=True), world)
+
+
+def words(recording: Recording, world: World) -> list[RecordedStep]:
+    """A recording as steps in words; it must hold the world's own success."""
+    from plaudit.policies.examples import RecordedStep
     from plaudit.rollout import action_word
 
-    recording = load_recording(run.require("collect"), truth=True)
+    assert recording.success is not None
     observations = recording.single_observations()
     texts = [world.describe(o) for o in observations]
-    assert recording.success is not None
     won = set(recording.episode[recording.success].tolist())
     columns = (recording.episode, recording.step, recording.before, recording.after)
     return [

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from plaudit.llms.base import LLM
     from plaudit.rewards.base import RewardFn
     from plaudit.rewards.shaping import Shaping
+    from plaudit.routes.base import Met
 
 
 class Preference(base.Route):
@@ -37,12 +38,10 @@ class Preference(base.Route):
 
         protocol_of(config, self.protocols)
 
-    def pilot(
-        self, config: RunConfig, world: World, llm: LLM, observations: list[Any], situations: dict[int, int]
-    ) -> tuple[int, int]:
+    def pilot(self, config: RunConfig, world: World, llm: LLM, met: Met) -> tuple[int, int]:
         from plaudit.routes.feedback import pilot
 
-        return pilot(config, world, llm, observations, self.protocols)
+        return pilot(config, world, llm, met.observations, self.protocols)
 
     def annotate(self, run: Run) -> None:
         from plaudit.routes.feedback import annotate, protocol_of

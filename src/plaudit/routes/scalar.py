@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from plaudit.llms.base import LLM
     from plaudit.rewards.base import RewardFn
     from plaudit.rewards.shaping import Shaping
+    from plaudit.routes.base import Met
 
 
 class Scalar(base.Route):
@@ -41,12 +42,10 @@ class Scalar(base.Route):
         if config.fit.online and config.judge.segment > 1:
             raise ConfigError("a segment is no single observation: --fit.online needs --judge.segment 1.")
 
-    def pilot(
-        self, config: RunConfig, world: World, llm: LLM, observations: list[Any], situations: dict[int, int]
-    ) -> tuple[int, int]:
+    def pilot(self, config: RunConfig, world: World, llm: LLM, met: Met) -> tuple[int, int]:
         from plaudit.routes.feedback import pilot
 
-        return pilot(config, world, llm, observations, self.protocols)
+        return pilot(config, world, llm, met.observations, self.protocols)
 
     def annotate(self, run: Run) -> None:
         from plaudit.routes.feedback import annotate, protocol_of

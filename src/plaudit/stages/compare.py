@@ -116,7 +116,9 @@ def _train(board: Board, config: RunConfig, budget: Budget) -> None:
         if entry.arm.folder in failures:
             entry.end("failed", failures[entry.arm.folder])
         elif jobs(entry.run):
-            entry.end("stopped", reason)
+            entry.end(
+                "stopped" if reason else "failed", reason or "its agents are not there; run the same command again"
+            )
         else:
             finish(entry.run)
     board.save()

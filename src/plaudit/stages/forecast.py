@@ -2,16 +2,15 @@
 
 The pilot walks a random policy through the world, asks the model a few of the questions that each arm would ask, and
 times a few updates of training. Nothing is kept. Questions are counted as the arms will ask them, where an acting LLM
-asks each distinct situation once: as many as a random policy meets in as many episodes. Figures marked "at most" end
-earlier when things go well (programs that work, episodes that succeed).
+asks each distinct situation once: as many as a random policy meets in as many episodes. Figures behind a
+"~" depend on how things go (programs that work, situations that come again).
 """
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import islice
 from typing import Any
 
@@ -22,11 +21,13 @@ from plaudit.console import console, progress
 from plaudit.envs.base import World
 from plaudit.errors import PlauditError
 from plaudit.llms.base import LLM, Progress, Reply, Request
+from plaudit.policies.examples import RecordedStep
 from plaudit.policies.random import RandomPolicy
-from plaudit.rollout import action_word, walk
+from plaudit.rollout import Recorder, walk
+from plaudit.routes.base import Met
+from plaudit.routes.direct import words
 from plaudit.stages.arms import Arm
 from plaudit.stages.parts import CALIBRATION_SEED, cores, make_envs, make_llm, make_route, make_world
-from plaudit.vector import observation_keys, rows
 
 SAMPLE = 12
 """Situations that each arm's questions are tried on."""
@@ -48,8 +49,8 @@ class Forecast:
     """Money."""
     hours: float
     """Wall time, asking and training on this machine's processors."""
-    at_most: bool
-    """Whether it may well be less."""
+    rough: bool
+    """Whether it depends on how things go: it may well be less."""
     problem: str = ""
     """Why it cannot be told, or why the arm will fail; empty otherwise."""
 
@@ -58,12 +59,8 @@ class Forecast:
 class Pilot:
     """What the pilot's walk has met."""
 
-    observations: list[Any]
-    """Some distinct observations."""
-    texts: list[str]
-    """Their descriptions."""
-    situations: dict[int, int]
-    """Distinct situations an acting LLM will be in, by the number of earlier steps that it is shown."""
+    met: Met
+    """What there is to ask about."""
     collect_seconds: float
     """Time of collecting, for the settings' number of steps."""
     train_seconds: float
@@ -118,38 +115,35 @@ def forecast(config: RunConfig, arms: list[Arm]) -> list[Forecast]:
 
 
 def _pilot(config: RunConfig, world: World, histories: set[int]) -> Pilot:
+    """A random policy walks as many episodes, as long, as an acting LLM would."""
     from plaudit.rl.ppo import PPO, PPOConfig
     from plaudit.stages.train import wrapped_task
 
-    policy = config.policy
-    copies, length = policy.episodes * config.train.seeds, policy.max_steps or 200
-    envs, start = make_envs(config.world, copies), time.perf_counter()
-    texts: dict[bytes, str] = {}
-    observations: dict[str, Any] = {}
-    recent: list[tuple[tuple[str, str], ...]] = [()] * copies
-    situations: dict[int, set[Any]] = {n: set() for n in {0, *histories}}
-    running = np.ones(copies, bool)
-    for made in islice(walk(envs, RandomPolicy(world.action_space, 0), CALIBRATION_SEED), length):
-        for i, (key, one) in enumerate(zip(observation_keys(made.before), rows(made.before), strict=True)):
-            if not running[i]:
-                continue
-            text = texts.setdefault(key, "") or world.describe(one)
-            texts[key] = text
-            observations.setdefault(text, one)
-            for n, met in situations.items():
-                met.add((recent[i][-n:] if n else (), text))
-            recent[i] = (*recent[i][-8:], (text, action_word(world, one, made.actions[i])))
-        running &= ~made.ended
+    start, acting = time.perf_counter(), config.policy
+    copies, length = acting.episodes * config.train.seeds, acting.max_steps or 200
+    recorder, policy = Recorder(copies, copies * length), RandomPolicy(world.action_space, 0)
+    for made in islice(walk(make_envs(config.world, copies), policy, CALIBRATION_SEED), length):
+        recorder.add(made)
+    recording = recorder.recording()
+    steps = [s for s in words(recording, world) if s.episode < copies]  # the first episode of each copy
     each = (time.perf_counter() - start) / (length * copies)
-    shared = {
-        f.name: getattr(config.train, f.name) for f in dataclasses.fields(PPOConfig) if hasattr(config.train, f.name)
-    }
+    observations = {world.describe(o): o for o in recording.single_observations()}
+    some = list(observations.values())[:: max(1, len(observations) // SAMPLE)][:SAMPLE]
+    met = Met(some, {n: situations(steps, n) for n in {0, *histories}}, steps)
+    shared = {f.name: getattr(config.train, f.name) for f in fields(PPOConfig) if hasattr(config.train, f.name)}
     trainer = PPO(wrapped_task(config), PPOConfig(**shared), 0)
     seconds = float(np.median([trainer.update().seconds for _ in range(UPDATES)]))
     updates = config.train.steps / (config.train.num_envs * config.train.horizon)
-    some = list(observations)[:: max(1, len(observations) // SAMPLE)][:SAMPLE]
-    counts = {n: len(met) for n, met in situations.items()}
-    return Pilot([observations[t] for t in some], some, counts, each * config.collect.steps, seconds * updates)
+    return Pilot(met, each * config.collect.steps, seconds * updates)
+
+
+def situations(steps: Sequence[RecordedStep], history: int) -> int:
+    """How many different situations there are, when so many earlier steps of the episode belong to one."""
+    found = set()
+    for i, step in enumerate(steps):
+        past = steps[max(0, i - min(history, step.step)) : i]
+        found.add((step.text, *((s.text, s.action) for s in past)))
+    return len(found)
 
 
 def _forecast(arm: Arm, config: RunConfig, world: World, pilot: Pilot, llm: LLM | None) -> Forecast:
@@ -160,7 +154,7 @@ def _forecast(arm: Arm, config: RunConfig, world: World, pilot: Pilot, llm: LLM 
         if not route.asks or llm is None:
             return Forecast(arm, 0, 0, 0.0, training / 3600, False)
         meter = Meter(llm)
-        planned, asked = route.pilot(config, world, meter, pilot.observations, pilot.situations)
+        planned, asked = route.pilot(config, world, meter, pilot.met)
     except PlauditError as error:
         return Forecast(arm, 0, 0, 0.0, training / 3600, False, str(error).splitlines()[0])
     factor = planned / max(1, asked)
@@ -182,7 +176,7 @@ def show(found: list[Forecast], config: RunConfig) -> None:
     for column in ("arm", "questions", "tokens", "money", "time"):
         table.add_column(column, justify="left" if column == "arm" else "right")
     for f in found:
-        most = "≤ " if f.at_most else ""
+        most = "~ " if f.rough else ""
         cells = (f"{most}{f.questions:,}", f"{most}{f.tokens:,}", f"${f.usd:,.2f}", most + _duration(f.hours))
         table.add_row(f.arm.name, *(cells if not f.problem else ("", "", "", "")))
     total = (sum(f.questions for f in found), sum(f.tokens for f in found), sum(f.usd for f in found))
