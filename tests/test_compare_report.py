@@ -135,8 +135,8 @@ def test_a_winner_that_the_seeds_carry(tmp_path: Path) -> None:
     by_arm = {"preference": [1.0, 0.9, 1.0, 0.9, 1.0], "llm": [0.1] * 5, "task": [0.0, 0.2, 0.1, 0.0, 0.1]}
     html = render(compared(tmp_path, by_arm))
     assert headline(html) == (
-        "LLM feedback works best here: 97% of new episodes solved; next is LLM as policy with 10%; the best control, "
-        "task reward, 7%."
+        "LLM feedback works best here: 96.7% of new episodes solved; next is LLM as policy with 10%; the best control, "
+        "task reward, 6.7%."
     )
     assert "5 seeds carry this." in html and "too few" not in html.split("<nav")[0] and "No claim" not in html
     assert "ahead in 5 of 5 seeds; rank test p = 0.008" in html

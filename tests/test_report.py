@@ -13,6 +13,7 @@ from plaudit.config import WITH_LLM, RunConfig, from_dict
 from plaudit.errors import StoreError
 from plaudit.report import canvas, curves, episodes, words
 from plaudit.report.build import render, report
+from plaudit.report.results import more_seeds
 from plaudit.store import Run, write_table
 
 
@@ -133,6 +134,21 @@ def test_a_win_is_told(tmp_path: Path) -> None:
     assert "+90.0 points (+80.0 to +100.0: lowest and highest of 2 seeds, not an interval)" in html
 
 
+@pytest.mark.parametrize(
+    ("typed", "more"),
+    [
+        ("plaudit run --recipe demo", "plaudit run --recipe demo --train.seeds 5 --out runs/5-seeds"),
+        (
+            "plaudit run doorkey --out 'my runs/x' --world.size 5 --train.seeds=1 --llm m.gguf",
+            "plaudit run doorkey --world.size 5 --llm m.gguf --train.seeds 5 --out runs/5-seeds",
+        ),
+        ("pytest tests", "plaudit run doorkey"),
+    ],
+)
+def test_a_claim_takes_the_same_settings_with_more_seeds(typed: str, more: str) -> None:
+    assert more_seeds(typed, "doorkey") == more
+
+
 def test_a_loss_is_told(tmp_path: Path) -> None:
     said = headline(render(make_run(tmp_path / "r", LOSES)))
     assert "does not win" in said and "solves 5%" in said and "the agent trained on the task reward 85%" in said
@@ -189,7 +205,8 @@ def test_missing_numbers_are_dashes() -> None:
     for value in (None, math.nan, math.inf):
         for show in (words.percent, words.number, words.count, words.money, words.duration):
             assert show(value) == words.NONE
-    assert [words.percent(v) for v in (0.005, 0.0, 0.97, 0.995, 1.0)] == ["0.5%", "0%", "97%", "99.5%", "100%"]
+    shares = {0.005: "0.5%", 0.0: "0%", 0.085: "8.5%", 0.97: "97%", 0.995: "99.5%", 1.0: "100%"}
+    assert [words.percent(v) for v in shares] == list(shares.values())
     assert words.number(-0.5) == "−0.50" and words.money(0.00012) == "$0.00012" and words.duration(120) == "2.0 min"
 
 
@@ -242,6 +259,7 @@ def test_ticks_are_round() -> None:
     assert canvas.ticks(0, 160_000, 4) == [0, 50_000, 100_000, 150_000]
     assert canvas.ticks(-0.13, 0.92, 5) == [0, 0.25, 0.5, 0.75]
     assert canvas.ticks(3, 3) == [3]
+    assert canvas.ticks(1.2, 19, 3) == [5, 10, 15], "10 alone would be no scale"
 
 
 # ---------------------------------------------------------------------------------------------------- in a browser

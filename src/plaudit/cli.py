@@ -224,9 +224,13 @@ def summary(current: Any) -> str:
     record = current.finished("evaluate")
     lines = ["", "success of the agents on freshly drawn episodes:"]
     for arm, rate in record["summary"]["success"].items():
-        lines.append(f"  {arm:12} {rate:6.1%}")
+        lines.append(f"  {arm:16} {rate:6.1%}")
     seconds = sum(record["seconds"] for s in STAGES if (record := current.finished(s)))
-    lines += [f"time of all stages: {seconds:.0f} s", "", f"report: {current.folder / 'report.html'}"]
+    lines += [
+        f"time of all stages, agents one after the other: {seconds:.0f} s",
+        "",
+        f"report: {current.folder / 'report.html'}",
+    ]
     return "\n".join(lines)
 
 

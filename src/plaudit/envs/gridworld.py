@@ -225,7 +225,9 @@ class DoorKeyVector(VectorEnv):
             if seeds is not None:
                 self._rngs[i] = seeding.np_random(seeds[i])[0]
             self._new_layout(i)
-        return self._observe(np.full(self.num_envs, words.BEGIN)), self._status(np.zeros(self.num_envs, bool))
+        return self._observe(np.full(self.num_envs, words.BEGIN), self._rows), self._status(
+            np.zeros(self.num_envs, bool)
+        )
 
     def step(self, actions: NDArray) -> tuple[Observation, NDArray, NDArray, NDArray, dict[str, Any]]:
         action = np.asarray(actions)
@@ -237,15 +239,16 @@ class DoorKeyVector(VectorEnv):
         truncated = self.steps >= self.max_steps
         reward = np.where(terminated, 1 - 0.9 * self.steps / self.max_steps, 0.0)
         info: dict[str, Any] = self._status(terminated) | {"task_reward": reward}
-        obs = self._observe(event)
+        obs = self._observe(event, self._rows)
         ended = np.flatnonzero(terminated | truncated)
         if len(ended):
             info |= {"final_obs": obs, "final_info": dict(info), "_final_obs": truncated | terminated}
             for i in ended:
                 self._new_layout(int(i))
-            event = event.copy()
-            event[ended] = words.BEGIN
-            obs = self._observe(event)
+            fresh = self._observe(np.full(len(ended), words.BEGIN), ended)
+            obs = {name: part.copy() for name, part in obs.items()}
+            for name, part in fresh.items():
+                obs[name][ended] = part
         return obs, reward, terminated, truncated, info
 
     def layout(self) -> dict[str, NDArray]:
@@ -293,13 +296,15 @@ class DoorKeyVector(VectorEnv):
         self.carrying[takes], self.carrying[drops] = 1, 0
         return front
 
-    def _observe(self, event: NDArray) -> Observation:
-        view_x = self.x[:, None, None] + self._view_x[self.direction] + VIEW - 1
-        view_y = self.y[:, None, None] + self._view_y[self.direction] + VIEW - 1
-        view = self._board[self._rows[:, None, None], view_x, view_y]
+    def _observe(self, event: NDArray, copies: NDArray) -> Observation:
+        """What these copies see; ``event`` has one entry for each of them."""
+        direction = self.direction[copies]
+        view_x = self.x[copies, None, None] + self._view_x[direction] + VIEW - 1
+        view_y = self.y[copies, None, None] + self._view_y[direction] + VIEW - 1
+        view = self._board[copies[:, None, None], view_x, view_y]
         view = np.where(self._lit(view), view, UNSEEN)
-        view[:, VIEW // 2, VIEW - 1] = np.where(self.carrying > 0, KEY, EMPTY)
-        return {"image": CELLS[view], "direction": self.direction.copy(), "event": event}
+        view[:, VIEW // 2, VIEW - 1] = np.where(self.carrying[copies] > 0, KEY, EMPTY)
+        return {"image": CELLS[view], "direction": direction, "event": event}
 
     @staticmethod
     def _lit(view: NDArray[np.int8]) -> NDArray[np.bool_]:

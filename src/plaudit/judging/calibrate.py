@@ -28,8 +28,8 @@ class Calibration:
     """Whether the model's chat template was used."""
     pairs: int
     """Pairs with a known answer."""
-    accuracy: float
-    """Share of the pairs that were answered rightly; a tie counts half, a failure not at all."""
+    accuracy: float | None
+    """Share of the answered pairs that were answered rightly, a tie counts half; None where none was answered."""
     interval: float
     """Half width of the accuracy's 95% interval (Wilson)."""
     flip_rate: float | None
@@ -79,13 +79,13 @@ def measure(llm: LLM, goal: str, pairs: Sequence[Pair], protocol: str, chat: boo
     seats = seat_statistics(comparisons)
     rights = [_right(c, bool(heads)) for c, heads in zip(comparisons, coin, strict=True)]
     answered = [r for r in rights if r is not None]
-    accuracy = float(np.mean(answered)) if answered else 0.0
+    accuracy = float(np.mean(answered)) if answered else None
     return Calibration(
         protocol=protocol,
         chat=chat,
         pairs=len(pairs),
         accuracy=accuracy,
-        interval=wilson(accuracy, len(answered)),
+        interval=wilson(accuracy or 0.0, len(answered)),
         flip_rate=seats.flip_rate,
         first_rate=seats.first_rate,
         failures=failure_rate(comparisons),
@@ -110,11 +110,13 @@ def wilson(share: float, n: int, z: float = 1.96) -> float:
     return float(z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n))
 
 
-def recommend(rows: Sequence[Calibration]) -> Calibration:
+def recommend(rows: Sequence[Calibration]) -> Calibration | None:
     """The most accurate; among those inside its interval the fastest. More than a tenth of failures rules one out."""
-    usable = [r for r in rows if r.failures <= 0.1] or list(rows)
-    best = max(usable, key=lambda r: r.accuracy)
-    return max((r for r in usable if r.accuracy >= best.accuracy - best.interval), key=lambda r: r.pairs_per_second)
+    usable = [(r.accuracy, r) for r in rows if r.failures <= 0.1 and r.accuracy is not None]
+    if not usable:
+        return None
+    best, row = max(usable, key=lambda pair: pair[0])
+    return max((r for accuracy, r in usable if accuracy >= best - row.interval), key=lambda r: r.pairs_per_second)
 
 
 def show(rows: Sequence[Calibration]) -> None:
@@ -124,24 +126,37 @@ def show(rows: Sequence[Calibration]) -> None:
     from plaudit.console import console
 
     table = Table(title="ways of asking, on pairs whose answer is known")
-    for column in ("protocol", "chat", "accuracy", "flips", "first seat", "unread", "pairs/s", "tokens"):
+    paid = any(r.usd for r in rows)  # then that is the cost, and both would not fit into 80 columns
+    for column in (
+        "protocol",
+        "chat",
+        "accuracy",
+        "flips",
+        "first seat",
+        "unread",
+        "pairs/s",
+        "cost" if paid else "tokens",
+    ):
         table.add_column(column, justify="left" if column == "protocol" else "right")
     for r in rows:
-        cells = (f"{r.accuracy:.0%} ±{r.interval:.0%}", _percent(r.flip_rate), _percent(r.first_rate))
         table.add_row(
             r.protocol,
             "yes" if r.chat else "no",
-            *cells,
+            "-" if r.accuracy is None else f"{r.accuracy:.0%} ±{r.interval:.0%}",
+            _percent(r.flip_rate),
+            _percent(r.first_rate),
             f"{r.failures:.0%}",
             f"{r.pairs_per_second:.1f}",
-            f"{r.tokens:,}",
+            f"${r.usd:.4f}" if paid else f"{r.tokens:,}",
         )
     console.print(table)
     best = recommend(rows)
-    options = f"--judge.protocol {best.protocol}" + (" --judge.chat" if best.chat else "")
-    if best.accuracy - best.interval <= 0.5:
+    if best is None:
+        console.print("No way of asking can be recommended: more than a tenth of each one's answers could not be read.")
+    elif best.accuracy is None or best.accuracy - best.interval <= 0.5:
         console.print("No way of asking is clearly better than a coin here: try another model (--llm) or prompt.")
-    console.print(f"recommended: {options}")
+    if best is not None:
+        console.print(f"recommended: --judge.protocol {best.protocol}" + (" --judge.chat" if best.chat else ""))
 
 
 def _percent(share: float | None) -> str:

@@ -49,7 +49,7 @@ def render(run: Run) -> str:
         min_seeds=MIN_SEEDS,
         arms=found,
         strips={arm.name: _strip(arm) for arm in found},
-        headline=results.headline(found, config),
+        headline=results.headline(found, config, run.record["command"]),
         stages=stages(tables),
         summaries={stage: tables.summary(stage) for stage in STAGES},
         panels=first,

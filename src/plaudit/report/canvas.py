@@ -79,14 +79,15 @@ class Canvas:
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round values that span the range, at most about this many inside."""
+    """Round values that span the range, about this many inside, but two at least: one alone is no scale."""
     if not high > low:
         return [low]
     rough = (high - low) / about
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(f * power for f in (1, 2, 2.5, 5, 10) if f * power >= rough * 0.999)
     first = math.ceil(low / step - 1e-9)
-    return [round(i * step, 10) for i in range(first, math.floor(high / step + 1e-9) + 1)]
+    found = [round(i * step, 10) for i in range(first, math.floor(high / step + 1e-9) + 1)]
+    return found if len(found) > 1 else ticks(low, high, about + 1)
 
 
 def short(value: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,13 +96,13 @@ def llm_arm(found: list[Arm]) -> Arm | None:
     return led[0] if led else None
 
 
-def headline(found: list[Arm], config: RunConfig) -> Headline:
-    """The result, computed; an agent that is not ahead of every control has not won."""
+def headline(found: list[Arm], config: RunConfig, typed: str = "") -> Headline:
+    """The result, computed; an agent that is not ahead of every control has not won. ``typed`` made the run."""
     arm, controls = llm_arm(found), [a for a in found if a.is_control]
     seeds = min((len(a.by_seed) for a in found), default=0)
     are = "1 seed is" if seeds == 1 else f"{seeds} seeds are"
     warning = f"{are} too few for a claim" if seeds < MIN_SEEDS else ""
-    command = f"plaudit run {config.world.name}"
+    command = more_seeds(typed, config.world.name)
     if arm is None or not controls:
         best = max(found, key=lambda a: a.mean)
         what = "No agent here was trained on an LLM's reward" if arm is None else "No control was run beside the agent"
@@ -109,6 +110,14 @@ def headline(found: list[Arm], config: RunConfig) -> Headline:
     best = max(controls, key=lambda a: a.mean)
     sentence = _sentence(arm, best, next((a for a in controls if a.name == "task"), best), config)
     return Headline(sentence, _detail(arm, best), warning, command)
+
+
+def more_seeds(typed: str, world: str) -> str:
+    """The command that made a run, with seeds enough for a claim and a folder of its own; where unknown, the recipe's."""
+    if not typed.startswith("plaudit run "):
+        return f"plaudit run {world}"
+    rest = re.sub(r" --(out|train\.seeds)[ =]('[^']*'|\S+)", "", typed)
+    return f"{rest} --train.seeds {MIN_SEEDS} --out runs/{MIN_SEEDS}-seeds"
 
 
 def _sentence(arm: Arm, best: Arm, beside: Arm, config: RunConfig) -> str:

@@ -60,11 +60,12 @@ def label(arm: str) -> str:
 
 
 def percent(value: float | None, places: int | None = None) -> str:
-    """A share of one as a percentage; decimals only near 0 and 100 unless given."""
+    """A share of one as a percentage; unless places are given, a decimal only near 0 and 100, where it tells."""
     if not known(value):
         return NONE
     if places is None:
-        places = 1 if 0 < abs(value) < 0.0095 or 0.9905 < value < 1 else 0
+        near = abs(value) < 0.0995 or value > 0.9005
+        return f"{100 * value:.{int(near)}f}".removesuffix(".0") + "%"
     return f"{100 * value:.{places}f}%"
 
 

@@ -62,7 +62,7 @@ def _kind(values: list[object]) -> str:
 
 
 def component_lines(components: Sequence[dict[str, float]]) -> Block:
-    """A line for each part of the reward over recorded steps, in order: its mean in each third, its range, how often not 0."""
+    """A line for each part of the reward over recorded steps: its mean in each third, its range, how often not 0."""
     names = dict.fromkeys(name for parts in components for name in parts)
     lines = []
     for name in names:
