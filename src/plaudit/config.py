@@ -122,14 +122,14 @@ class CodeConfig:
     """Programs that are asked for in each round."""
     rounds: int = 3
     """Rounds: programs that fail go back to the LLM with the error."""
-    temperature: float = 0.8
+    temperature: float = 0.5
     """Of sampling; at 0 all candidates are the same."""
     max_tokens: int = 400
     """New tokens of one program."""
     prompt: str = ""
     """Name of a prompt or path of a .txt file; empty for plaudit's own."""
-    chat: bool = True
-    """Whether to use the model's chat template."""
+    chat: bool = False
+    """Whether to use the model's chat template; a small model writes better where it just goes on with the text."""
     reflections: int = 0
     """Times that the training's result (the world's own success among it) is fed back for a better program."""
     seconds: float = 2.0

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plaudit.errors import RewardCodeError
-from plaudit.rewards.sandbox import Limits, Pair, Sandbox
+from plaudit.rewards.sandbox import CALL_SECONDS, Limits, Pair, Sandbox
 
 ALONE = 32
 """Pairs that are also put to the program one by one, each in a session of its own."""
@@ -61,7 +61,8 @@ def check_program(
             sandbox.rewards(pairs[:1])  # the worker's start is not the program's speed
             start = time.perf_counter()
             rewards = sandbox.rewards(pairs)
-            speed = len(pairs) / (time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+            speed, allowed = len(pairs) / seconds, CALL_SECONDS + len(pairs) / sandbox.limits.states_per_second
             _check_order(sandbox, pairs, rewards)
         except RewardCodeError as error:
             return Check(error.kind, error.message, len(pairs)), None
@@ -70,7 +71,7 @@ def check_program(
         if len(values) == 1:
             status = "constant"
             reason = f"the reward is {values[0]:g} for all {len(pairs)} recorded steps; it must tell steps apart."
-        elif speed < sandbox.limits.states_per_second:
+        elif seconds > allowed:
             status = "too-slow"
             reason = f"{speed:,.0f} states/s; at least {sandbox.limits.states_per_second:,.0f} are needed."
     check = Check(
