@@ -118,9 +118,9 @@ class FitConfig:
 class CodeConfig:
     """Reward programs that the LLM writes (route code)."""
 
-    candidates: int = 4
+    candidates: int = 8
     """Programs that are asked for in each round."""
-    rounds: int = 3
+    rounds: int = 2
     """Rounds: programs that fail go back to the LLM with the error."""
     temperature: float = 0.5
     """Of sampling; at 0 all candidates are the same."""

@@ -36,12 +36,12 @@ def feature_lines(pairs: Sequence[Pair]) -> Block:
 
     Texts come last, next to where the program begins: a small model copies them rightly only from nearby.
     """
-    met: dict[str, dict[object, None]] = {}
+    met: dict[str, dict[tuple[type, object], None]] = {}
     dictionaries = {id(features): features for pair in pairs for features in pair}
     for features in dictionaries.values():
         for name, value in features.items():
             met.setdefault(name, {}).setdefault((type(value), value))
-    kinds = {name: _kind([value for _, value in keys]) for name, keys in met.items()}  # type: ignore[misc]
+    kinds = {name: _kind([value for _, value in keys]) for name, keys in met.items()}
     names = sorted(kinds, key=lambda name: len(kinds[name]) if kinds[name].startswith("text") else 0)
     return Block("\n".join(f"- {folded(name, 80)}: {kinds[name]}" for name in names))
 

@@ -102,7 +102,7 @@ class Sandbox:
         self.program, self.limits = program, limits or Limits()
         self._credit = self.limits.seconds
         self._pool: Any = None
-        self._stop: weakref.finalize[[Any, int], Self] | None = None
+        self._stop: weakref.finalize[[Any, int], Sandbox] | None = None
 
     def __enter__(self) -> Self:
         return self
