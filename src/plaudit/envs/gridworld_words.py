@@ -105,6 +105,12 @@ def describe(obs: Any) -> str:
 
 
 def parse_action(reply: str) -> int | None:
-    """The one action that a reply names, else None; case and end punctuation do not matter."""
-    text = re.sub(r"[^a-z ]", "", reply.strip().lower()).strip()
+    """The one action that a reply names, else None; case, quotes, end punctuation and a list's number do not matter.
+
+    Nothing between the words is dropped: what stands beside an action in a reply may well deny it.
+    """
+    text = reply.strip().lower()
+    if len(text) > 60:
+        return None
+    text = re.sub(r"^\W*(\d+[.)])?[\W_]*|[\W_]+$", "", text)
     return ACTIONS.index(text) if text in ACTIONS else None

@@ -15,6 +15,8 @@ from itertools import pairwise
 import numpy as np
 from scipy import sparse
 
+from plaudit.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class RecordedStep:
@@ -45,6 +47,11 @@ class Examples:
 
     def __init__(self, steps: Sequence[RecordedStep], demonstrations: str = "any") -> None:
         kept = [s for s in steps if demonstrations == "any" or s.success]
+        if steps and not kept:
+            raise ConfigError(
+                "no recorded episode was a success, so there is none to show: collect more (--collect.steps), or take "
+                "--policy.demonstrations any."
+            )
         # The same thing done in the same place is one example, whenever it was.
         self.steps = list({(s.text, s.action, s.following): s for s in reversed(kept)}.values())[::-1]
         self._column: dict[str, int] = {}

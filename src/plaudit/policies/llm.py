@@ -6,7 +6,7 @@ parsed strictly by the world, or is the most likely of the listed ones by log-pr
 log-probability without the observation may be subtracted (contextual calibration, Zhao et al. 2021, arXiv 2102.09690).
 
 What cannot be understood is asked once more; then the world's fallback is done, and logged as such. Every step is
-logged: what was said, understood and executed. An observation is data in the prompt and folded into one line.
+logged: what was said, understood and executed.
 """
 
 from __future__ import annotations
@@ -19,24 +19,19 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from plaudit import prompts
 from plaudit.envs.base import World
 from plaudit.errors import ConfigError
 from plaudit.llms.base import LLM, Reply, Request
-from plaudit.policies.examples import Examples, RecordedStep
-from plaudit.prompts import Block, one_line
+from plaudit.llms.replies import cost, failure, quote
+from plaudit.policies.examples import RecordedStep
+from plaudit.policies.questions import Kind, Questions
+from plaudit.policies.said import How, Said
+from plaudit.prompts import one_line
 from plaudit.vector import rows
 
-How = Literal["ok", "re-asked", "fallback", "error", "refused"]
-"""The action as answered, as answered the second time, or the fallback: not understood, failed, declined."""
-FIELDS = ("goal", "rules", "examples", "history", "observation", "reasoning", "cue")
-ACTION, IMPROVED = "Action:", "Better action:"
-# Small models end at once, with an empty line, where the last line is not a short label.
-THOUGHT = "(One sentence on what to do next.)\nThought:"
-CRITICISM = "(One sentence on what is wrong with the proposed action.)\nCriticism:"
-REMINDER = "(Answer with one of: {actions}.)"
-NOTHING = "(not shown)"
-"""Stands for the observation where an action's own frequency is asked for."""
+UNDERSTOOD = ("ok", "re-asked")
+ONE_ACTION = "(Answer with one action and nothing else.)"
+"""The reminder in a world that does not list its actions."""
 
 
 @dataclass(frozen=True)
@@ -56,58 +51,25 @@ class PolicyOptions:
     prompt: str = ""
 
 
-@dataclass(frozen=True)
-class Said:
-    """One step: what was said, understood and executed."""
-
-    copy: int
-    """Which copy of the world."""
-    episode: int
-    """Number of its episode, from 0."""
-    step: int
-    """Number of the step, from 0."""
-    text: str
-    """What was seen."""
-    prompt_hash: str
-    """First 12 hex digits of the SHA-256 of the last question."""
-    thought: str
-    """Chain of thought; empty without."""
-    criticism: str
-    """Self-criticism of every round, one after the other; empty without."""
-    reply: str
-    """The last answer: its text, or the score of each action."""
-    understood: str
-    """The action that was read, in words; empty where none was."""
-    executed: str
-    """The action that was done, in words."""
-    how: How
-    """How it came to that."""
-    tokens: int
-    """Tokens read and written for this step."""
-    seconds: float
-    """Wall time of the model for this step."""
-    usd: float
-    """Money for this step."""
-
-
 @dataclass
 class _Turn:
     """A copy's step in the making."""
 
     copy: int
     text: str
-    observation: Any
     actions: list[str]
-    examples: Block
-    history: Block
+    history: list[tuple[str, str]]
+    seed: list[int]
     thought: str = ""
     criticisms: list[str] = field(default_factory=list)
     proposal: str = ""
+    reminder: str = ""
+    prompt: str = ""
     reply: str = ""
     action: Any = None
     how: How = "ok"
-    prompt: str = ""
-    cost: list[Reply] = field(default_factory=list)
+    missing: str = ""
+    costs: list[Reply] = field(default_factory=list)
 
 
 class LLMPolicy:
@@ -118,33 +80,32 @@ class LLMPolicy:
         world: goal, rules, descriptions and actions.
         options: the switches.
         steps: recorded steps for in-context examples.
-        seed: of sampling.
+        seed: of sampling. A copy's samples depend on its own number, episode and step, not on the other copies.
     """
 
     def __init__(
         self, llm: LLM, world: World, options: PolicyOptions, steps: Sequence[RecordedStep] = (), seed: int = 0
     ) -> None:
-        self.llm, self.world, self.options = llm, world, options
-        self.prompt = prompts.load(options.prompt or "act")
-        self.prompt.require(*FIELDS)
+        self.llm, self.world, self.options, self.seed = llm, world, options, seed
         if options.prior and options.action != "choose":
             raise ConfigError("--policy.prior is about listed actions: it needs --policy.action choose.")
         if world.fallback is None:
             raise ConfigError(
                 f"{type(world).__name__} has no fallback action: set World.fallback, then an LLM can act."
             )
-        self.examples = Examples(steps, options.demonstrations) if options.examples else None
+        self.questions = Questions(world, options.prompt, steps, options.examples, options.demonstrations)
         self.log: list[Said] = []
-        self._seed, self._rng = seed, np.random.default_rng(seed)
         self._past: list[list[tuple[str, str]]] = []
         self._episode: NDArray[np.int64] = np.zeros(0, np.int64)
-        self._shown: dict[str, Block] = {}
+        self._step: NDArray[np.int64] = np.zeros(0, np.int64)
 
     def reset(self, begun: NDArray[np.bool_]) -> None:
         """Forget the episodes that are over."""
         if len(begun) != len(self._past):
             self._past, self._episode = [[] for _ in begun], np.full(len(begun), -1)
+            self._step = np.zeros(len(begun), np.int64)
         self._episode = self._episode + begun
+        self._step = np.where(begun, 0, self._step)
         for copy in np.flatnonzero(begun):
             self._past[copy] = []
 
@@ -155,155 +116,159 @@ class LLMPolicy:
             self.reset(np.ones(len(singles), bool))
         turns = [self._turn(copy, one) for copy, one in enumerate(singles)]
         if self.options.thought:
-            for turn, text in zip(turns, self._write(turns, THOUGHT), strict=True):
+            for turn, text in zip(turns, self._write(turns, "think"), strict=True):
                 turn.thought = text
-        self._propose(turns, ACTION)
+        self._propose(turns)
         for _ in range(self.options.refine):
-            for turn, text in zip(turns, self._write(turns, CRITICISM), strict=True):
+            # What was not understood is not improved upon: that would hide that it was not.
+            proposed = [turn for turn in turns if turn.how in UNDERSTOOD]
+            for turn, text in zip(proposed, self._write(proposed, "criticise"), strict=True):
                 turn.criticisms.append(text)
-            self._propose(turns, IMPROVED)
-        return np.array([self._done(turn) for turn in turns])
+            self._propose(proposed)
+        self.log += [self._said(turn) for turn in turns]
+        self._step += 1
+        return np.array([turn.action for turn in turns])
 
     def _turn(self, copy: int, observation: Any) -> _Turn:
-        text = self.world.describe(observation)
-        actions = self.world.actions(observation) or []
+        actions = list(dict.fromkeys(self.world.actions(observation) or []))
         if self.options.action == "choose" and not actions:
             raise ConfigError("this world does not list its actions: --policy.action generate")
-        past = self._past[copy][-self.options.history :] if self.options.history else []
-        history = "\n".join(f"Before: {one_line(seen)}\n{ACTION} {done}" for seen, done in past)
-        return _Turn(copy, text, observation, actions, self._examples(text), Block(history))
+        seed = [self.seed, copy, int(self._episode[copy]), int(self._step[copy])]
+        return _Turn(copy, self.world.describe(observation), actions, list(self._past[copy]), seed)
 
-    def _examples(self, text: str) -> Block:
-        if self.examples is None:
-            return Block()
-        if text not in self._shown:
-            picked = self.examples.pick(text, self.options.examples)
-            lines = [f"Now: {one_line(s.text)}\n{ACTION} {s.action}\nThen: {one_line(s.following)}" for s in picked]
-            self._shown[text] = Block("\n".join(["Recorded earlier:", *lines, "End of the record."]) if lines else "")
-        return self._shown[text]
+    def _ask(self, turn: _Turn, kind: Kind) -> str:
+        criticism = turn.criticisms[-1] if turn.criticisms and kind == "act" else ""
+        return self.questions.ask(kind, turn.text, turn.history, turn.thought, turn.proposal, criticism, turn.reminder)
 
-    def _ask(self, turn: _Turn, cue: str, observation: str | None = None) -> str:
-        """The question, without the lines of blocks that are empty."""
-        reasoning = [f"Thought: {one_line(turn.thought)}"] if turn.thought else []
-        if turn.proposal:
-            reasoning.append(f"Proposed action: {turn.proposal}")
-        if turn.criticisms and cue != CRITICISM:
-            reasoning.append(f"Criticism: {one_line(turn.criticisms[-1])}")
-        blocks = {"examples": turn.examples, "history": turn.history, "reasoning": Block("\n".join(reasoning))}
-        seen = turn.text if observation is None else observation
-        filled = self.prompt.fill(goal=self.world.goal, rules=self.world.rules, observation=seen, cue=cue, **blocks)
-        return "\n".join(line for line in filled.split("\n") if line.strip())
+    def _write(self, turns: list[_Turn], kind: Kind) -> list[str]:
+        """One text for each, in one line; empty where the model failed, and the turn says why."""
+        texts = []
+        for turn, reply in zip(turns, self._generate(turns, [self._ask(turn, kind) for turn in turns]), strict=True):
+            texts.append(one_line(reply.text) if reply.status == "ok" else "")
+            if not texts[-1]:
+                turn.missing = f"{kind}: {reply.status}: {quote(reply.error) or 'an empty text'}"
+        return texts
 
-    def _write(self, turns: list[_Turn], cue: str) -> list[str]:
-        """One generated line for each; empty where the model failed."""
-        replies = self._generate([self._ask(turn, cue) for turn in turns], self.options.max_tokens)
-        for turn, reply in zip(turns, replies, strict=True):
-            turn.cost.append(reply)
-        return [one_line(reply.text) if reply.status == "ok" else "" for reply in replies]
-
-    def _generate(self, asked: list[str], max_tokens: int) -> list[Reply]:
+    def _generate(self, turns: list[_Turn], asked: list[str]) -> list[Reply]:
+        """A completion goes on with the next line, a chat model ends by itself and may begin with an empty line."""
         options = self.options
         requests = [
-            Request(text, chat=options.chat, max_tokens=max_tokens, temperature=options.temperature, stop=("\n",),
-                    seed=self._seed)
-            for text in asked
-        ]  # fmt: skip
-        return self.llm.generate(requests)
+            Request(
+                text,
+                chat=options.chat,
+                max_tokens=options.max_tokens,
+                temperature=options.temperature,
+                stop=() if options.chat else ("\n",),
+                seed=int(np.random.SeedSequence(turn.seed).generate_state(1)[0]) if options.temperature else 0,
+            )
+            for turn, text in zip(turns, asked, strict=True)
+        ]
+        return self._paid(turns, self.llm.generate(requests))
 
-    def _propose(self, turns: list[_Turn], cue: str) -> None:
+    def _paid(self, turns: list[_Turn], replies: list[Reply]) -> list[Reply]:
+        for turn, reply in zip(turns, replies, strict=True):
+            turn.costs.append(reply)
+        return replies
+
+    def _propose(self, turns: list[_Turn]) -> None:
         """Settle on an action for each turn."""
         for turn in turns:
-            turn.prompt, turn.how = self._ask(turn, cue), "ok"
+            turn.prompt, turn.action, turn.how = self._ask(turn, "act"), None, "ok"
         if self.options.action == "choose":
-            self._choose(turns, cue)
+            self._choose(turns)
         else:
             self._name(turns)
         for turn in turns:
-            turn.proposal = self._word(turn, turn.action)
-
-    def _choose(self, turns: list[_Turn], cue: str) -> None:
-        scores = self._scores(turns, [turn.prompt for turn in turns])
-        priors = [np.zeros(len(turn.actions)) for turn in turns]
-        if self.options.prior:
-            unseen = self._scores(turns, [self._ask(turn, cue, NOTHING) for turn in turns])
-            priors = [np.zeros(len(t.actions)) if p is None else p for t, p in zip(turns, unseen, strict=True)]
-        for turn, score, prior in zip(turns, scores, priors, strict=True):
-            if score is None:
+            if turn.how not in UNDERSTOOD:
                 turn.action = self.world.fallback
-                continue
-            values = score - prior
-            turn.action = self.world.parse_action(turn.actions[self._pick(values)])
-            turn.reply = ", ".join(f"{a} {v:.3f}" for a, v in zip(turn.actions, values, strict=True))
+            turn.proposal = self._word(turn)
 
-    def _scores(self, turns: list[_Turn], asked: list[str]) -> list[NDArray[np.float64] | None]:
-        """Log-probability per token of each action, nats; None where the model failed."""
+    def _choose(self, turns: list[_Turn]) -> None:
+        """Take the best listed action, or sample one; where there is only one there is nothing to ask."""
+        several = [turn for turn in turns if len(turn.actions) > 1]
+        scores = self._scores(several, [turn.prompt for turn in several])
+        if self.options.prior:
+            priors = self._scores(several, [self.questions.ask_prior(turn.text) for turn in several])
+            scores = [s - p for s, p in zip(scores, priors, strict=True)]
+        best = {turn.copy: score for turn, score in zip(several, scores, strict=True)}
+        for turn in turns:
+            if turn.how != "ok":
+                continue
+            values = best.get(turn.copy, np.zeros(1))
+            word = turn.actions[self._pick(turn, values)]
+            turn.reply = ", ".join(f"{a} {v:.3f}" for a, v in zip(turn.actions, values, strict=True))
+            turn.action = self.world.parse_action(word)
+            if turn.action is None:
+                raise ConfigError(f"{type(self.world).__name__} lists the action {word!r} but does not parse it.")
+
+    def _scores(self, turns: list[_Turn], asked: list[str]) -> list[NDArray[np.float64]]:
+        """Log-probability per token of each action, nats; NaN and the turn's status where the model failed."""
         requests = [
             Request(text, chat=self.options.chat, answers=tuple(f" {a}" for a in turn.actions))
             for turn, text in zip(turns, asked, strict=True)
         ]
-        found: list[NDArray[np.float64] | None] = []
-        for turn, reply in zip(turns, self.llm.choose(requests), strict=True):
-            turn.cost.append(reply)
-            values = np.array(reply.logprobs, np.float64) / np.maximum(1, np.array(reply.lengths, np.float64))
-            if reply.status != "ok" or not np.isfinite(values).all():
-                turn.how, turn.reply = ("refused" if reply.status == "refused" else "error"), reply.error
-                found.append(None)
-            else:
-                found.append(values)
+        found = []
+        for turn, reply in zip(turns, self._paid(turns, self.llm.choose(requests)), strict=True):
+            sums, lengths = np.array(reply.logprobs, np.float64), np.array(reply.lengths, np.float64)
+            whole = len(sums) == len(lengths) == len(turn.actions) and np.isfinite(sums).all() and (lengths > 0).all()
+            if reply.status != "ok":
+                turn.how, turn.reply = reply.status, quote(reply.error)
+            elif not whole:
+                turn.how, turn.reply = "error", quote(f"not a number for each action: {reply.logprobs}")
+            found.append(sums / lengths if turn.how == "ok" else np.full(len(turn.actions), np.nan))
         return found
 
-    def _pick(self, values: NDArray[np.float64]) -> int:
+    def _pick(self, turn: _Turn, values: NDArray[np.float64]) -> int:
         if self.options.temperature == 0:
             return int(np.argmax(values))
         odds = np.exp((values - values.max()) / self.options.temperature)
-        return int(self._rng.choice(len(values), p=odds / odds.sum()))
+        random = np.random.default_rng([*turn.seed, len(turn.criticisms)])
+        return int(random.choice(len(values), p=odds / odds.sum()))
 
     def _name(self, turns: list[_Turn]) -> None:
-        """Have the action written; once more where it cannot be understood; then the fallback."""
-        self._read(turns, self._generate([turn.prompt for turn in turns], self.options.max_tokens))
-        again = [turn for turn in turns if turn.action is None and turn.how == "ok"]
-        if again:
-            for turn in again:
-                reminder = REMINDER.format(actions=", ".join(turn.actions)) if turn.actions else "(One action only.)"
-                head, _, cue = turn.prompt.rpartition("\n")
-                turn.prompt, turn.how = f"{head}\n{reminder}\n{cue}", "re-asked"
-            self._read(again, self._generate([turn.prompt for turn in again], self.options.max_tokens))
-        for turn in turns:
-            if turn.action is None:
-                turn.action, turn.how = self.world.fallback, "fallback" if turn.how in ("ok", "re-asked") else turn.how
+        """Have the action written; once more, with a reminder of the form, where it cannot be understood."""
+        unread = self._read(turns, "ok")
+        for turn in unread:
+            turn.reminder = f"(Answer with one of: {', '.join(turn.actions)}.)" if turn.actions else ONE_ACTION
+            turn.prompt, turn.reminder = self._ask(turn, "act"), ""
+        if unread:
+            self._read(unread, "re-asked")
 
-    def _read(self, turns: list[_Turn], replies: list[Reply]) -> None:
-        for turn, reply in zip(turns, replies, strict=True):
-            turn.cost.append(reply)
-            turn.reply = reply.text if reply.status == "ok" else reply.error
-            turn.action = self.world.parse_action(reply.text) if reply.status == "ok" else None
+    def _read(self, turns: list[_Turn], understood: How) -> list[_Turn]:
+        """Ask, and read the answers; returns the turns whose answer came, but names no action."""
+        unread = []
+        for turn, reply in zip(turns, self._generate(turns, [turn.prompt for turn in turns]), strict=True):
             if reply.status != "ok":
-                turn.how = reply.status
+                turn.how, turn.reply = reply.status, quote(reply.error)
+                continue
+            turn.how, turn.reply = understood, quote(reply.text)
+            turn.action = self.world.parse_action(reply.text.strip().removeprefix("Action:"))
+            if turn.action is None:
+                turn.how = "refused" if failure(reply.text) == "refused" else "fallback"
+                unread.append(turn)
+        return unread
 
-    def _word(self, turn: _Turn, action: Any) -> str:
-        return turn.actions[int(action)] if turn.actions and np.ndim(action) == 0 else str(action)
+    def _word(self, turn: _Turn) -> str:
+        """The action in words; where it is none of the listed ones, its numbers."""
+        named = (word for word in turn.actions if np.all(self.world.parse_action(word) == turn.action))
+        return next(named, str(np.asarray(turn.action).tolist()))
 
-    def _done(self, turn: _Turn) -> Any:
-        word = self._word(turn, turn.action)
-        past = self._past[turn.copy]
-        understood = word if turn.how in ("ok", "re-asked") else ""
-        self.log.append(
-            Said(
-                copy=turn.copy,
-                episode=int(self._episode[turn.copy]),
-                step=len(past),
-                text=turn.text,
-                prompt_hash=hashlib.sha256(turn.prompt.encode()).hexdigest()[:12],
-                thought=turn.thought,
-                criticism="\n".join(turn.criticisms),
-                reply=turn.reply[:2000],
-                understood=understood,
-                executed=word,
-                how=turn.how,
-                tokens=sum(r.prompt_tokens + r.new_tokens for r in turn.cost),
-                seconds=sum(r.seconds for r in turn.cost),
-                usd=sum(r.usd for r in turn.cost),
-            )
+    def _said(self, turn: _Turn) -> Said:
+        """The log's entry; the step becomes part of the past."""
+        if self.options.history:
+            self._past[turn.copy] = [*turn.history, (turn.text, turn.proposal)][-self.options.history :]
+        return Said(
+            copy=turn.copy,
+            episode=int(self._episode[turn.copy]),
+            step=int(self._step[turn.copy]),
+            text=one_line(turn.text),
+            prompt_hash=hashlib.sha256(turn.prompt.encode("utf-8", "replace")).hexdigest()[:12],
+            thought=turn.thought,
+            criticism="\n".join(turn.criticisms),
+            reply=turn.reply,
+            understood=turn.proposal if turn.how in UNDERSTOOD else "",
+            executed=turn.proposal,
+            how=turn.how,
+            missing=turn.missing,
+            **cost(*turn.costs),
         )
-        past.append((turn.text, word))
-        return turn.action
