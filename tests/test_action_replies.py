@@ -95,9 +95,9 @@ def acted(llm, world=None, **options):
 
 @pytest.mark.parametrize(("reply", "meant"), REPLIES, ids=label)
 def test_a_reply_gets_its_status(reply, meant, tmp_path):
-    llm, start = ScriptedLLM(lambda request: reply), time.perf_counter()
+    llm, start = ScriptedLLM(lambda request: reply), time.process_time()
     action, said = acted(llm)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 1
     if meant in ACTIONS:
         assert (ACTIONS[action], said.understood, said.executed, said.how) == (meant, meant, meant, "ok")
         assert len(llm.asked) == 1
@@ -136,12 +136,10 @@ def test_scores_that_are_no_numbers_are_an_error():
         ((-1.0,) * 7, (0,) * 7),
         ((), ()),
     ):
-
-        class Odd(ScriptedLLM):
-            def choose(self, requests, progress=None, reply=Reply("ok", "", logprobs, lengths)):
-                return [reply for _ in requests]
-
-        done, said = acted(Odd(), action="choose")
+        llm = ScriptedLLM()
+        reply = Reply("ok", "", logprobs, lengths)
+        llm.choose = lambda requests, reply=reply: [reply for _ in requests]
+        done, said = acted(llm, action="choose")
         assert (ACTIONS[done], said.understood, said.how) == ("done", "", "error")
 
 
