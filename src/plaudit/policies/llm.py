@@ -134,7 +134,7 @@ class LLMPolicy:
         if self.options.action == "choose" and not actions:
             raise ConfigError("this world does not list its actions: --policy.action generate")
         seed = [self.seed, copy, int(self._episode[copy]), int(self._step[copy])]
-        return _Turn(copy, self.world.describe(observation), actions, list(self._past[copy]), seed)
+        return _Turn(copy, one_line(self.world.describe(observation)), actions, list(self._past[copy]), seed)
 
     def _ask(self, turn: _Turn, kind: Kind) -> str:
         criticism = turn.criticisms[-1] if turn.criticisms and kind == "act" else ""
@@ -261,7 +261,7 @@ class LLMPolicy:
             copy=turn.copy,
             episode=int(self._episode[turn.copy]),
             step=int(self._step[turn.copy]),
-            text=one_line(turn.text),
+            text=turn.text,
             prompt_hash=hashlib.sha256(turn.prompt.encode("utf-8", "replace")).hexdigest()[:12],
             thought=turn.thought,
             criticism="\n".join(turn.criticisms),
