@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from plaudit import prompts
-from plaudit.judging.replies import checked, cost, probabilities
+from plaudit.judging.replies import checked, probabilities
 from plaudit.judging.scorer import Scorer
 from plaudit.llms.base import LLM, Progress, Reply, Request
+from plaudit.llms.reading import cost
 from plaudit.types import Judgement
 
 RATINGS = range(1, 6)

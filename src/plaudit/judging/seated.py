@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from plaudit.judging.base import Pair
-from plaudit.judging.replies import cost
 from plaudit.llms.base import LLM, Progress, Reply
+from plaudit.llms.reading import cost
 from plaudit.types import Comparison, JudgementStatus
 
 
