@@ -1,7 +1,5 @@
 """Bad replies of an acting LLM and hostile observations: each case with the status it must get. Nothing is guessed."""
 
-import time
-
 import numpy as np
 import pytest
 
@@ -95,9 +93,8 @@ def acted(llm, world=None, **options):
 
 @pytest.mark.parametrize(("reply", "meant"), REPLIES, ids=label)
 def test_a_reply_gets_its_status(reply, meant, tmp_path):
-    llm, start = ScriptedLLM(lambda request: reply), time.process_time()
+    llm = ScriptedLLM(lambda request: reply)
     action, said = acted(llm)
-    assert time.process_time() - start < 1
     if meant in ACTIONS:
         assert (ACTIONS[action], said.understood, said.executed, said.how) == (meant, meant, meant, "ok")
         assert len(llm.asked) == 1
