@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from plaudit.envs.base import World
 from plaudit.errors import ConfigError
 from plaudit.llms.base import LLM, Reply, Request
-from plaudit.llms.replies import cost, failure, quote
+from plaudit.llms.reading import cost, declines, quote
 from plaudit.policies.examples import RecordedStep
 from plaudit.policies.questions import Kind, Questions
 from plaudit.policies.said import How, Said
@@ -244,7 +244,7 @@ class LLMPolicy:
             turn.how, turn.reply = understood, quote(reply.text)
             turn.action = self.world.parse_action(reply.text.strip().removeprefix("Action:"))
             if turn.action is None:
-                turn.how = "refused" if failure(reply.text) == "refused" else "fallback"
+                turn.how = "refused" if declines(reply.text) else "fallback"
                 unread.append(turn)
         return unread
 
