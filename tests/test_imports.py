@@ -25,7 +25,7 @@ MAY = {
     "policies": {"errors", "envs", "llms", "encoder", "store", "types", "rl", "vector"},
     "rollout": {"envs", "policies", "vector", "types"},
     "judging": {"errors", "llms", "prompts", "registry", "types", "console"},
-    "rewards": {"encoder", "errors", "types", "vector"},
+    "rewards": {"encoder", "errors", "llms", "prompts", "types", "vector"},
     "rl": {"encoder", "errors", "vector"},
     "analysis": {"store", "types", "errors"},
     "report": {"analysis", "config", "store", "types", "errors", "console", "registry"},

@@ -51,7 +51,10 @@ class RewardCodeError(PlauditError):
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(f"{kind}: {message}")
-        self.kind = kind
+        self.kind, self.message = kind, message
+
+    def __reduce__(self) -> tuple[type[RewardCodeError], tuple[str, str]]:
+        return type(self), (self.kind, self.message)  # it travels from a training process to the one that started it
 
 
 class BudgetError(PlauditError):

@@ -1,7 +1,8 @@
 """Prompts are files: found by name here or by path, filled in, recorded by hash.
 
 A prompt is a text with ``$goal`` and ``$observation`` (or ``$first`` and ``$second``). What is put in is data:
-it is folded into one line, so that a text inside a world cannot start a new field of the prompt or answer it.
+it is folded into one line, so that a text inside a world cannot start a new field of the prompt or answer it. Only a
+:class:`Block`, text of ours or of the LLM's own such as a program, keeps its lines.
 Lines that begin with ``##`` are comments for people and are not sent.
 """
 
@@ -18,6 +19,12 @@ from plaudit.errors import ConfigError, did_you_mean
 
 MAX_OBSERVATION = 4000
 """Characters of one observation in a prompt; a longer one is shortened in the middle, and says so."""
+
+
+class Block(str):
+    """Lines that are put into a prompt as they are. Never what a world wrote: that is folded before it gets in here."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,8 @@ class Prompt:
     def fill(self, **values: str) -> str:
         """The template with its fields filled in; an unknown field is an error."""
         try:
-            return string.Template(self.text).substitute({k: one_line(v) for k, v in values.items()})
+            filled = {k: v if isinstance(v, Block) else one_line(v) for k, v in values.items()}
+            return string.Template(self.text).substitute(filled)
         except (KeyError, ValueError) as error:
             raise ConfigError(
                 f"the prompt {self.name!r} has a field that is not filled in here: {error}. "
