@@ -30,7 +30,9 @@ class CodeReward:
 
     of: Depends = "transition"
 
-    def __init__(self, program: str, features: Callable[[Any], Mapping[str, Any]], limits: Limits | None = None) -> None:
+    def __init__(
+        self, program: str, features: Callable[[Any], Mapping[str, Any]], limits: Limits | None = None
+    ) -> None:
         self.program, self.features = program, features
         self.sandbox = Sandbox(program, limits)
         self._observations: dict[bytes, Features] = {}
@@ -92,7 +94,8 @@ def plain_features(features: Mapping[str, Any]) -> dict[str, bool | int | float 
             value = value.encode("utf-8", "replace").decode()
         if type(value) not in (bool, int, float, str) or value != value:
             raise ConfigError(
-                f"the feature {name!r} must be a bool, an int, a float or a text, got {value!r}. Mend the world's features()."
+                f"the feature {name!r} must be a bool, an int, a float or a text, got {value!r}. "
+                "Mend the world's features()."
             )
         plain[str(name)] = value
     return plain

@@ -131,7 +131,11 @@ def _kind(name: str, message: str) -> str:
 def _traceback(error: Any, program: str) -> list[str]:
     """The program's own lines that led to the error, each with its text."""
     source = program.splitlines()
-    numbers = [(frame.line, frame.function_name) for frame in getattr(error, "traceback", list)() if frame.filename == "<string>"]
+    numbers = [
+        (frame.line, frame.function_name)
+        for frame in getattr(error, "traceback", list)()
+        if frame.filename == "<string>"
+    ]
     if not numbers and (found := re.search(r"\(<string>, line (\d+)\)", str(error)[:2000])):
         numbers = [(int(found[1]), None)]
     return [
