@@ -83,7 +83,9 @@ def extract(reply: str, header: str = "") -> str:
     """
     text = reply[:MAX_REPLY].replace("\r\n", "\n").replace("\r", "\n")
     text = re.sub(r"<think>.*?(</think>|\Z)", "", text, flags=re.S)
-    if header and not re.match(r"\s*(```|def reward\b|import |from )", text):
+    if header and re.match(
+        r"[ \t]*(#[^\n]*)?\n\s*?[ \t]+\S|[ \t]+return\b", text
+    ):  # it did go on, with an indented line
         return _lines(header + text.split("\n```")[0])
     blocks = re.findall(r"^[ \t]*```[^\n`]*\n(.*?)(?:^[ \t]*```|\Z)", text, flags=re.S | re.M)
     if blocks:
