@@ -224,7 +224,7 @@ def test_a_run_from_collecting_to_the_reward(tmp_path, wordllama):
 
 
 def test_a_run_whose_rewards_are_all_the_same_is_told(tmp_path, wordllama):
-    with pytest.raises(ConfigError, match="equally similar.*threshold"):
+    with pytest.raises(ConfigError, match=r"equally similar.*threshold"):
         made_run(tmp_path / "r", threshold=1.0)
     with pytest.raises(ConfigError, match="threshold"):
         made_run(tmp_path / "s", threshold=float("nan"))
@@ -240,7 +240,8 @@ def test_a_world_without_pictures_cannot_be_looked_at(tmp_path):
         Embedding().check(config, world)
 
 
-WORDS = "you see the key door goal square locked open walls and floor hold your hands are empty a to use".split()
+SENTENCE = "you see the key door goal square locked open walls and floor hold your hands are empty a to use"
+WORDS = SENTENCE.split()
 
 
 @pytest.fixture(scope="module")

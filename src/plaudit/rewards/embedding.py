@@ -33,11 +33,11 @@ def similarity(
     P keeps the part of s - g along d whole and shrinks the part across it by 1 - alpha: no d x d matrix is made. A state
     of zeros (a text without a known word) counts as a unit vector across everything: its cosine is 0.
     """
-    states, goals = np.asarray(states, np.float64), np.asarray(goals, np.float64)
-    squared = 2 - 2 * states @ goals.T
+    wanted, seen = np.asarray(goals, np.float64), np.asarray(states, np.float64)
+    squared = 2 - 2 * seen @ wanted.T
     if alpha > 0:
-        directions = _directions(goals, baseline)
-        along = (states @ directions.T - (goals * directions).sum(axis=1)) ** 2
+        directions = _directions(wanted, baseline)
+        along = (seen @ directions.T - (wanted * directions).sum(axis=1)) ** 2
         squared = along + (1 - alpha) ** 2 * np.maximum(squared - along, 0)
     return np.max(1 - squared / 2, axis=1)
 
