@@ -7,6 +7,7 @@ puts pictures and texts into one space. Left out: downloads from model hubs.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -14,7 +15,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from plaudit.errors import ConfigError, MissingExtraError, did_you_mean
+from plaudit.errors import ConfigError, MissingExtraError, PlauditError, did_you_mean
 
 Input = Literal["text", "image"]
 BATCH = 32
@@ -69,8 +70,12 @@ class WordLlamaEmbedder:
     name = "wordllama"
 
     def __init__(self) -> None:
+        root = logging.getLogger()
+        level, handlers = root.level, list(root.handlers)
         import wordllama
 
+        root.setLevel(level)  # its import makes every library's log lines appear
+        root.handlers[:] = handlers
         # By default it looks into a folder of the user's, and downloads.
         folder = Path(wordllama.__file__).parent
         self._model = wordllama.WordLlama.load(cache_dir=folder, disable_download=True)
@@ -89,6 +94,7 @@ class TransformersEmbedder:
 
     def __init__(self, folder: Path, kind: Input) -> None:
         import torch
+        from safetensors import SafetensorError
         from transformers import AutoModel, AutoProcessor, AutoTokenizer
 
         self.name, self._torch = f"transformers:{folder.name}", torch
@@ -96,9 +102,12 @@ class TransformersEmbedder:
             self._model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
             loader = AutoProcessor if kind == "image" else AutoTokenizer
             self._processor: Any = loader.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
             raise ConfigError(f"the embedding model in {folder} cannot be loaded: {str(error)[:300]}") from None
         self._joint = hasattr(self._model, "get_text_features")
+        tokenizer = getattr(self._processor, "tokenizer", self._processor)
+        config = getattr(self._model.config, "text_config", self._model.config)
+        self._longest = min(tokenizer.model_max_length, getattr(config, "max_position_embeddings", 512))
         if kind == "image" and not self._joint:
             raise ConfigError(f"the model in {folder} has no common space of pictures and texts; take one like CLIP.")
 
@@ -106,7 +115,8 @@ class TransformersEmbedder:
         """See :class:`Embedder`."""
 
         def run(batch: list[str]) -> Any:
-            inputs = self._processor(text=batch, return_tensors="pt", padding=True, truncation=True)
+            options = {"padding": True, "truncation": True, "max_length": self._longest}
+            inputs = self._processor(text=batch, return_tensors="pt", **options)
             if self._joint:
                 return _pooled(self._model.get_text_features(**inputs))
             hidden, mask = self._model(**inputs).last_hidden_state, inputs["attention_mask"][..., None]
@@ -137,5 +147,7 @@ def _pooled(features: Any) -> Any:
 
 def unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
     """Rows of length 1; a row of zeros (a text without a known word) stays as it is."""
+    if not np.isfinite(vectors).all():
+        raise PlauditError("the embedding model gives numbers that are not finite: its weights are damaged.")
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
