@@ -5,6 +5,7 @@ The public names below are imported when they are first used::
     import plaudit
     run = plaudit.run(plaudit.load_recipe("demo"), "runs/demo")   # the whole way
     plaudit.train(run)                                            # or one stage
+    plaudit.compare(run.config, plaudit.arms([]), "runs/all")     # every way of using the LLM
 
 """
 
@@ -27,6 +28,9 @@ _NAMES = {
     "evaluate": "plaudit.stages.evaluate:evaluate",
     "write_report": "plaudit.report.build:report",
     "calibrate": "plaudit.stages.calibrate:calibrate",
+    "compare": "plaudit.stages.compare:compare",
+    "forecast": "plaudit.stages.forecast:forecast",
+    "arms": "plaudit.stages.arms:choose",
     "World": "plaudit.envs.base:World",
     "LLM": "plaudit.llms.base:LLM",
     "RewardWrapper": "plaudit.rewards.wrapper:RewardWrapper",
