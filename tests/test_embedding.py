@@ -1,5 +1,7 @@
 """Similarity to the goal: the formula by hand, memory, the real word vectors, and the path of pictures."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -82,6 +84,48 @@ def test_goal_and_baseline_must_differ():
         EmbeddingReward(Letters(), str, ("a",), None, alpha=0.5)
 
 
+class Table:
+    """An embedding by a table; what is not in it has no finite vector."""
+
+    name = "table"
+
+    def __init__(self, **vectors):
+        self.vectors = vectors
+
+    def texts(self, texts):
+        return unit(np.array([self.vectors.get(t, (np.nan, 0)) for t in texts], float))
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
+def test_what_is_not_a_number_is_never_a_reward(alpha):
+    baseline = np.array([0.0, 1.0])
+    reward = EmbeddingReward(Table(g=(1, 0), a=(1, 1)), str, ("g",), baseline, alpha)
+    assert np.isfinite(reward.score(["a"])).all()
+    with pytest.raises(ConfigError, match="not finite"):
+        reward.score(["a", "unknown"])
+    for goal in ("unknown", "zero"):
+        with pytest.raises(ConfigError, match=f"nothing of the goal '{goal}'"):
+            EmbeddingReward(Table(zero=(0, 0)), str, (goal,), baseline, alpha)
+    with pytest.raises(ConfigError, match="nothing of the baseline"):
+        EmbeddingReward(Table(g=(1, 0)), str, ("g",), np.array([np.nan, 0.0]), alpha)
+
+
+def test_an_empty_description_is_no_progress():
+    table = Table(g=(1, 0), b=(0, 1), empty=(0, 0))
+    with_baseline = EmbeddingReward(table, str, ("g",), np.array([0.0, 1.0]), 0.5)
+    np.testing.assert_allclose(with_baseline.score(["empty", "b"]), 0, atol=1e-12)  # d = (1, -1): 1 - |d|^2 / 2
+    assert EmbeddingReward(table, str, ("g",), None, 0.0).score(["empty"]) == 0
+
+
+def test_memory_that_is_full_starts_anew(monkeypatch):
+    monkeypatch.setattr("plaudit.rewards.embedding.MEMO", 2)
+    embedder = Letters()
+    reward = EmbeddingReward(embedder, lambda o: "abcd"[int(o)], ("a",), None, alpha=0.0)
+    for numbers in ([0, 1, 2], [3, 0], [1, 2, 0], [3, 3]):
+        assert ask(reward, numbers) == [float(n == 0) for n in numbers]
+    assert len(reward._memo) <= 4 and len(reward._texts) <= 4 and embedder.asked.count("b") == 2
+
+
 @pytest.mark.parametrize(
     ("model", "kind", "says"),
     [
@@ -136,8 +180,6 @@ def test_the_route_rewards_all_that_was_collected(tmp_path):
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
     """A tiny CLIP with random weights: it proves the path of pictures, and says nothing about skill."""
-    import json
-
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
 
     folder = tmp_path_factory.mktemp("clip")
@@ -165,18 +207,3 @@ def test_a_joint_model_puts_both_into_one_space(clip):
     pictures = [np.zeros((40, 30, 3), np.uint8), np.full((40, 30, 3), 255, np.uint8)]
     assert embedder.images(pictures).shape == embedder.texts(["a", "b c"]).shape == (2, 8)
     assert not np.allclose(*embedder.images(pictures))
-
-
-def test_a_text_encoder_is_averaged_over_its_words(tmp_path):
-    from transformers import BertConfig, BertModel, BertTokenizer
-
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "tea", "cup", "train"]
-    (tmp_path / "vocab.txt").write_text("\n".join(words))
-    BertTokenizer(str(tmp_path / "vocab.txt")).save_pretrained(tmp_path)
-    shape = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    BertModel(BertConfig(vocab_size=len(words), **shape)).save_pretrained(tmp_path)
-    embedder = TransformersEmbedder(tmp_path, "text")
-    alone, beside = embedder.texts(["tea"]), embedder.texts(["tea", "cup of tea and a train"])
-    np.testing.assert_allclose(alone[0], beside[0], atol=1e-5)  # padding does not count
-    with pytest.raises(ConfigError, match="no common space"):
-        TransformersEmbedder(tmp_path, "image")

@@ -3,7 +3,8 @@
 With unit vectors s (observation), g (goal) and b (baseline: without progress), d = g - b and
 P = alpha d d^T / |d|^2 + (1 - alpha) I: r = 1 - |(s - g) P|^2 / 2. alpha = 0 is the plain cosine s . g; alpha = 1 looks
 along the line from baseline to goal only, and leaves out what has nothing to do with it (goal-baseline regularisation,
-VLM-RM, Rocamonde et al., ICLR 2024). Of several goals the best counts.
+VLM-RM, Rocamonde et al., ICLR 2024). Of several goals the best counts. What has no embedding (an empty description: a
+vector of zeros) is taken for the baseline, or where there is none for as far from the goal as what is unlike it (0).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from plaudit.rewards.embedders import Embedder, Input
 from plaudit.vector import observation_keys, rows, take
 
 MEMO = 1_000_000
-"""Distinct observations that are remembered; when there are more, the table starts anew."""
+"""Distinct observations, and descriptions, that are remembered; when there are more, the table starts anew."""
 
 
 def similarity(
@@ -80,7 +81,12 @@ class EmbeddingReward:
     ) -> None:
         self.show, self.alpha, self.threshold = show, alpha, threshold
         self.embed = embedder.texts if kind == "text" else embedder.images
-        self.goals, self.baseline = embedder.texts(goals), baseline
+        self.name, self.goals, self.baseline = embedder.name, embedder.texts(goals), baseline
+        for goal, vector in zip(goals, self.goals, strict=True):
+            if not np.isfinite(vector).all() or not vector.any():
+                raise ConfigError(f"{embedder.name} makes nothing of the goal {goal!r}: --embedding.goals TEXT")
+        if baseline is not None and not np.isfinite(baseline).all():
+            raise ConfigError(f"{embedder.name} makes nothing of the baseline: --embedding.baseline TEXT")
         similarity(self.goals, self.goals, baseline, alpha)  # a degenerate baseline is told now
         self._texts: dict[str, float] = {}
         self._memo: dict[bytes, float] = {}
@@ -99,6 +105,8 @@ class EmbeddingReward:
         """Reward of descriptions or pictures, ``(n,)``; each distinct description is embedded once."""
         if not shown or not isinstance(shown[0], str):
             return self._scored(shown)
+        if len(self._texts) > MEMO:
+            self._texts.clear()
         if new := [t for t in dict.fromkeys(shown) if t not in self._texts]:
             self._texts.update(zip(new, self._scored(new).tolist(), strict=True))
         return np.fromiter(map(self._texts.__getitem__, shown), np.float64, len(shown))
@@ -106,5 +114,11 @@ class EmbeddingReward:
     def _scored(self, shown: list[Any]) -> NDArray[np.float64]:
         if not shown:
             return np.zeros(0)
-        values = similarity(self.embed(shown), self.goals, self.baseline, self.alpha)
+        states = self.embed(shown)
+        values = similarity(states, self.goals, self.baseline, self.alpha)
+        if not np.isfinite(values).all():
+            raise ConfigError(f"{self.name} gave a vector that is not finite: take another (--embedding.model)")
+        if (nothing := ~states.any(axis=1)).any():
+            blank = self.baseline
+            values[nothing] = 0 if blank is None else similarity(blank[None], self.goals, blank, self.alpha)[0]
         return values if self.threshold is None else np.maximum(values, self.threshold)
