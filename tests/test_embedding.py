@@ -36,6 +36,24 @@ def test_the_formula_by_its_matrix(alpha):
         np.testing.assert_allclose(similarity(states + across, goal[None], baseline, alpha), by_hand)
 
 
+def test_on_the_line_alone_it_is_nearness_to_the_goal_less_nearness_to_the_baseline():
+    states, goal, baseline = vectors(200, 20), vectors(1, 20)[0], vectors(1, 20)[0]
+    plain = states @ goal - states @ baseline
+    assert plain.max() < goal @ (goal - baseline)  # nothing lies beyond the goal: there it would count as too far
+    regularised = similarity(states, goal[None], baseline, 1.0)
+    np.testing.assert_array_equal(np.argsort(plain), np.argsort(regularised))
+
+
+def test_neither_the_turn_of_the_space_nor_the_order_of_goals_matters():
+    states, goals, baseline = vectors(20), vectors(3), vectors(1)[0]
+    turn = np.linalg.qr(RNG.normal(size=(6, 6)))[0]
+    for alpha in (0.0, 0.5, 1.0):
+        values = similarity(states, goals, baseline, alpha)
+        turned = similarity(states @ turn, goals[::-1] @ turn, baseline @ turn, alpha)
+        np.testing.assert_allclose(values, turned, atol=1e-6)
+        assert (values <= 1 + 1e-9).all()
+
+
 def test_the_goal_itself_is_the_best_and_of_several_the_best_counts():
     goals, baseline = vectors(3), vectors(1)[0]
     for alpha in (0.0, 0.5):
