@@ -9,11 +9,12 @@ from plaudit.judging import rating, verdict
 from plaudit.judging.pairwise import Pairwise
 from plaudit.judging.pointwise import Pointwise
 from plaudit.judging.rating import Rating
+from plaudit.judging.replies import failure
 from plaudit.judging.scale import Scale
 from plaudit.judging.verdict import Verdict
 from plaudit.llms.base import Reply, Request
 from plaudit.llms.ledger import Ledger, LedgerLLM
-from plaudit.llms.replies import failure, quote
+from plaudit.llms.reading import quote
 from plaudit.llms.scripted import ScriptedLLM
 from plaudit.store import read_table, write_table
 

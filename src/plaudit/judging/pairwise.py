@@ -11,9 +11,9 @@ from typing import ClassVar
 
 from plaudit import prompts
 from plaudit.judging.base import Pair
+from plaudit.judging.replies import checked, probabilities
 from plaudit.judging.seated import Answer, Seated
 from plaudit.llms.base import LLM, Progress, Reply, Request
-from plaudit.llms.replies import checked, probabilities
 
 ANSWERS = (" A", " B")
 

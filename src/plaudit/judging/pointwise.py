@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from plaudit import prompts
+from plaudit.judging.replies import checked
 from plaudit.judging.scorer import Scorer
 from plaudit.llms.base import LLM, Progress, Reply, Request
-from plaudit.llms.replies import checked, cost
+from plaudit.llms.reading import cost
 from plaudit.types import Judgement
 
 ANSWERS = (" Yes", " No")

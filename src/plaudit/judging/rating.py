@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from plaudit import prompts
+from plaudit.judging.replies import ask_twice, failure
 from plaudit.judging.scorer import Scorer
 from plaudit.llms.base import LLM, Progress, Reply, Request
-from plaudit.llms.replies import ask_twice, cost, failure, quote
+from plaudit.llms.reading import cost, quote
 from plaudit.types import Judgement
 
 LOW, HIGH = 1.0, 5.0

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from plaudit import prompts
+from plaudit.judging.replies import checked, probabilities
 from plaudit.judging.scorer import Scorer
 from plaudit.llms.base import LLM, Progress, Reply, Request
-from plaudit.llms.replies import checked, cost, probabilities
+from plaudit.llms.reading import cost
 from plaudit.types import Judgement
 
 RATINGS = range(1, 6)
@@ -22,7 +23,7 @@ ANSWERS = tuple(f" {rating}" for rating in RATINGS)
 
 @dataclass(frozen=True)
 class Scale(Scorer):
-    """How far along, 1 to 5? Expectation over the ratings' probabilities."""
+    """How far along is this observation, 1 to 5? Expectation over the ratings' probabilities."""
 
     fields: ClassVar = ("goal", "observation")
     prompt: prompts.Prompt

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from plaudit.judging.base import Pair
 from plaudit.llms.base import LLM, Progress, Reply
-from plaudit.llms.replies import cost
+from plaudit.llms.reading import cost
 from plaudit.types import Comparison, JudgementStatus
 
 

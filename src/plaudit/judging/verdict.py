@@ -13,9 +13,10 @@ from typing import ClassVar
 
 from plaudit import prompts
 from plaudit.judging.base import Pair
+from plaudit.judging.replies import ask_twice, failure
 from plaudit.judging.seated import Answer, Seated
 from plaudit.llms.base import LLM, Progress, Reply, Request
-from plaudit.llms.replies import ask_twice, failure, quote
+from plaudit.llms.reading import quote
 
 VALUES = {"a": 1.0, "b": 0.0, "neither": 0.5}
 REMINDER = "\n\nAnswer with exactly one word: A, B, or neither.\nAnswer:"

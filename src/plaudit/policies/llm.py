@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from plaudit.envs.base import World
 from plaudit.errors import ConfigError
 from plaudit.llms.base import LLM, Reply, Request
-from plaudit.llms.replies import cost, failure, quote
+from plaudit.llms.reading import cost, declines, quote
 from plaudit.policies.examples import RecordedStep
 from plaudit.policies.questions import Kind, Questions
 from plaudit.policies.said import How, Said
@@ -134,7 +134,7 @@ class LLMPolicy:
         if self.options.action == "choose" and not actions:
             raise ConfigError("this world does not list its actions: --policy.action generate")
         seed = [self.seed, copy, int(self._episode[copy]), int(self._step[copy])]
-        return _Turn(copy, self.world.describe(observation), actions, list(self._past[copy]), seed)
+        return _Turn(copy, one_line(self.world.describe(observation)), actions, list(self._past[copy]), seed)
 
     def _ask(self, turn: _Turn, kind: Kind) -> str:
         criticism = turn.criticisms[-1] if turn.criticisms and kind == "act" else ""
@@ -244,7 +244,7 @@ class LLMPolicy:
             turn.how, turn.reply = understood, quote(reply.text)
             turn.action = self.world.parse_action(reply.text.strip().removeprefix("Action:"))
             if turn.action is None:
-                turn.how = "refused" if failure(reply.text) == "refused" else "fallback"
+                turn.how = "refused" if declines(reply.text) else "fallback"
                 unread.append(turn)
         return unread
 
@@ -261,7 +261,7 @@ class LLMPolicy:
             copy=turn.copy,
             episode=int(self._episode[turn.copy]),
             step=int(self._step[turn.copy]),
-            text=one_line(turn.text),
+            text=turn.text,
             prompt_hash=hashlib.sha256(turn.prompt.encode("utf-8", "replace")).hexdigest()[:12],
             thought=turn.thought,
             criticism="\n".join(turn.criticisms),

@@ -94,8 +94,8 @@ def plain_features(features: Mapping[str, Any]) -> dict[str, bool | int | float 
             value = value.encode("utf-8", "replace").decode()
         if type(value) not in (bool, int, float, str) or value != value:
             raise ConfigError(
-                f"the feature {name!r} must be a bool, an int, a float or a text, got {value!r}. Mend the world's "
-                "features()."
+                f"the feature {name!r} must be a bool, an int, a float or a text, got {value!r}. "
+                "Mend the world's features()."
             )
         plain[str(name)] = value
     return plain

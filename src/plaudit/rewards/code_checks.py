@@ -7,6 +7,8 @@ whatever came before, and be quick enough for the trainer. What the numbers are 
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from plaudit.errors import RewardCodeError
 from plaudit.rewards.sandbox import CALL_SECONDS, Limits, Pair, Sandbox
+from plaudit.rewards.sandbox_errors import folded
 
 ALONE = 32
 """Pairs that are also put to the program one by one, each in a session of its own."""
@@ -62,7 +65,7 @@ def check_program(
             start = time.perf_counter()
             rewards = sandbox.rewards(pairs)
             seconds = time.perf_counter() - start
-            speed, allowed = len(pairs) / seconds, CALL_SECONDS + len(pairs) / sandbox.limits.states_per_second
+            speed = len(pairs) / seconds
             _check_order(sandbox, pairs, rewards)
         except RewardCodeError as error:
             return Check(error.kind, error.message, len(pairs)), None
@@ -71,7 +74,9 @@ def check_program(
         if len(values) == 1:
             status = "constant"
             reason = f"the reward is {values[0]:g} for all {len(pairs)} recorded steps; it must tell steps apart."
-        elif seconds > allowed:
+            if strange := unknown_texts(program, pairs):
+                reason += f" These texts are no feature and no value of one: {', '.join(strange)}."
+        elif seconds > CALL_SECONDS + len(pairs) / sandbox.limits.states_per_second:
             status = "too-slow"
             reason = f"{speed:,.0f} states/s; at least {sandbox.limits.states_per_second:,.0f} are needed."
     check = Check(
@@ -87,6 +92,14 @@ def check_program(
         states_per_second=speed,
     )
     return check, rewards if status == "ok" else None
+
+
+def unknown_texts(program: str, pairs: Sequence[Pair], limit: int = 5) -> list[str]:
+    """Quoted texts of the program that no recorded feature is called or holds: the usual reason for a constant reward."""
+    known = {text for pair in pairs for features in pair for text in (*features, *features.values())}
+    quoted = re.findall(r'"([^"\n]*)"|\'([^\'\n]*)\'', program)
+    texts = dict.fromkeys(folded(double or single, 100) for double, single in quoted)
+    return [json.dumps(text) for text in texts if text and text not in known][:limit]
 
 
 def _check_order(sandbox: Sandbox, pairs: Sequence[Pair], rewards: NDArray[np.float64]) -> None:

@@ -36,12 +36,12 @@ def feature_lines(pairs: Sequence[Pair]) -> Block:
 
     Texts come last, next to where the program begins: a small model copies them rightly only from nearby.
     """
-    met: dict[str, dict[tuple[type, object], None]] = {}
+    met: dict[str, dict[tuple[type, object], object]] = {}
     dictionaries = {id(features): features for pair in pairs for features in pair}
     for features in dictionaries.values():
         for name, value in features.items():
-            met.setdefault(name, {}).setdefault((type(value), value))
-    kinds = {name: _kind([value for _, value in keys]) for name, keys in met.items()}
+            met.setdefault(name, {})[type(value), value] = value
+    kinds = {name: _kind(list(values.values())) for name, values in met.items()}
     names = sorted(kinds, key=lambda name: len(kinds[name]) if kinds[name].startswith("text") else 0)
     return Block("\n".join(f"- {folded(name, 80)}: {kinds[name]}" for name in names))
 
@@ -62,7 +62,7 @@ def _kind(values: list[object]) -> str:
 
 
 def component_lines(components: Sequence[dict[str, float]]) -> Block:
-    """A line for each part of the reward over recorded steps: its mean in each third, its range, how often not 0."""
+    """A line for each part of the reward over recorded steps: mean in each third of them, range, how often not 0."""
     names = dict.fromkeys(name for parts in components for name in parts)
     lines = []
     for name in names:
@@ -83,7 +83,9 @@ def extract(reply: str, header: str = "") -> str:
     """
     text = reply[:MAX_REPLY].replace("\r\n", "\n").replace("\r", "\n")
     text = re.sub(r"<think>.*?(</think>|\Z)", "", text, flags=re.S)
-    if header and not re.match(r"\s*(```|def reward\b|import |from )", text):
+    if header and re.match(
+        r"[ \t]*(#[^\n]*)?\n\s*?[ \t]+\S|[ \t]+return\b", text
+    ):  # it did go on, with an indented line
         return _lines(header + text.split("\n```")[0])
     blocks = re.findall(r"^[ \t]*```[^\n`]*\n(.*?)(?:^[ \t]*```|\Z)", text, flags=re.S | re.M)
     if blocks:

@@ -36,8 +36,6 @@ from plaudit.rewards.sandbox import Limits, Pair
 
 STOP = ("\nEnd.", "\nGoal:")
 """Where a model that continues the prompt's format has ended its program."""
-ASK = "\n\nAnswer with the whole program in one Python code block and nothing else."
-"""What a model in a chat is told behind the prompt."""
 
 
 @dataclass(frozen=True)
@@ -209,7 +207,7 @@ class CodeWriter:
         return self._question(text)
 
     def _question(self, text: str) -> str:
-        return text + ASK if self.options.chat else f"{text}\n{HEADER}"
+        return f"{text}\n\n{prompts.load('code_chat').text}" if self.options.chat else f"{text}\n{HEADER}"
 
     def _ask(self, number: int, asked: list[tuple[int, str, str]], progress: Progress | None) -> list[Attempt]:
         options = self.options

@@ -10,6 +10,7 @@ downloads from model hubs, layers after the pooling, prefixes such as "query: ".
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -17,7 +18,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from plaudit.errors import ConfigError, MissingExtraError, did_you_mean
+from plaudit.errors import ConfigError, MissingExtraError, PlauditError, did_you_mean
 
 Input = Literal["text", "image"]
 BATCH = 32
@@ -77,8 +78,12 @@ class WordLlamaEmbedder:
     name = "wordllama"
 
     def __init__(self) -> None:
+        root = logging.getLogger()
+        level, handlers = root.level, list(root.handlers)
         import wordllama
 
+        root.setLevel(level)  # its import makes every library's log lines appear
+        root.handlers[:] = handlers
         # By default it looks into a folder of the user's, and downloads.
         folder = Path(wordllama.__file__).parent
         self._model = wordllama.WordLlama.load(cache_dir=folder, disable_download=True)
@@ -127,7 +132,7 @@ class TransformersEmbedder:
         if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
             raise ConfigError(f"the embedding model in {folder} has no tokenizer beside it: take the whole folder.")
         config = getattr(self._model.config, "text_config", self._model.config)
-        positions = getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
+        positions = getattr(config, "max_position_embeddings", None) or 512
         if config.model_type in ("roberta", "xlm-roberta", "mpnet", "camembert"):
             positions -= config.pad_token_id + 1  # theirs are counted from behind the padding's
         # SigLIP takes the last position for the text, whatever stands there: it was taught with the full length.
@@ -197,5 +202,7 @@ def _pooled(features: Any) -> Any:
 
 def unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
     """Rows of length 1; a row of zeros (a text without a known word) stays as it is."""
+    if not np.isfinite(vectors).all():
+        raise PlauditError("the embedding model gives numbers that are not finite: its weights are damaged.")
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)

@@ -102,7 +102,7 @@ class Sandbox:
         self.program, self.limits = program, limits or Limits()
         self._credit = self.limits.seconds
         self._pool: Any = None
-        self._stop: weakref.finalize[[Any, int], Sandbox] | None = None
+        self._stop: Any = None
 
     def __enter__(self) -> Self:
         return self
@@ -164,6 +164,7 @@ class Sandbox:
         return self._feed(inputs, pairs)
 
     def _feed(self, inputs: dict[str, Any], pairs: Sequence[Pair]) -> tuple[list[Any], bool]:
+        pool = self._worker()
         import pydantic_monty
 
         self._credit += CALL_SECONDS + len(pairs) / self.limits.states_per_second
@@ -180,7 +181,7 @@ class Sandbox:
         nothing: pydantic_monty.OSPolicy = {"datetime": "call_host", "sleep": "call_host", "random_start": "call_host"}
         output, start = Output(self.limits.output), time.perf_counter()
         try:
-            with self._worker().checkout(limits=limits, os_policy=nothing) as session:
+            with pool.checkout(limits=limits, os_policy=nothing) as session:
                 try:
                     found = session.feed_run(HARNESS, inputs=inputs, print_callback=output)
                 except pydantic_monty.MontyError as error:
@@ -195,13 +196,15 @@ class Sandbox:
         return found
 
     def _worker(self) -> Any:
-        # A process that was forked from this one must leave this one's worker alone.
-        if self._pool is not None and self._pool[1] == os.getpid():
-            return self._pool[0]
+        if _started_in - {os.getpid()}:
+            # pydantic-monty's threads do not live on in a fork: a call would wait for ever.
+            raise RewardCodeError("crashed", "a sandbox was used before this process was forked. Start it by spawn.")
+        if self._pool is not None:
+            return self._pool
         try:
             from pydantic_monty import Monty
 
-            pool = Monty(
+            self._pool = Monty(
                 max_processes=1,
                 request_timeout=self.limits.seconds + 10,
                 checkout_timeout=10,
@@ -209,13 +212,17 @@ class Sandbox:
             ).__enter__()
         except (ModuleNotFoundError, FileNotFoundError):
             raise MissingExtraError("reward programs need pydantic-monty. Type: pip install 'plaudit[code]'") from None
-        self._pool = pool, os.getpid()
-        self._stop = weakref.finalize(self, _stop, *self._pool)
-        return pool
+        _started_in.add(os.getpid())
+        self._stop = weakref.finalize(self, _stop, self._pool, os.getpid())
+        return self._pool
+
+
+_started_in: set[int] = set()
+"""The process in which sandboxes are used."""
 
 
 def _stop(pool: Any, process: int) -> None:
-    if process == os.getpid():
+    if process == os.getpid():  # a fork must leave its parent's worker alone
         pool.__exit__(None, None, None)
 
 

@@ -111,6 +111,8 @@ def explain(error: Any, program: str, output: Output, hurried: bool, pair: Any) 
     # Some results, an iterator for one, cannot leave the worker at all.
     kind = "not-a-number" if type(error).__name__ == "MontyConversionError" else _kind(name, message)
     lines = [folded(message, 400), *_traceback(error, program)]
+    if kind == "type" and "not callable" in message and len(lines) == 1:
+        kind = "missing-function"  # "reward" is something else
     if pair is not None:
         lines.append(f"features = {shown(pair[0])}")
         lines.append(f"next_features = {shown(pair[1])}")
@@ -123,8 +125,6 @@ def _kind(name: str, message: str) -> str:
         return "network" if module in NETWORK else "process" if module in PROCESS else "import"
     if name == "RuntimeError" and ("not supported in this environment" in message or "suspension limit" in message):
         return "forbidden"
-    if name == "TypeError" and "object is not callable" in message and "'reward'" in message:
-        return "missing-function"
     return BY_NAME.get(name, "error")
 
 

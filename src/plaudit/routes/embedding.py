@@ -17,10 +17,12 @@ from plaudit.errors import ConfigError
 from plaudit.routes import base
 from plaudit.stages.parts import make_world
 from plaudit.store import Run, load_tree, read_table, save_tree
+from plaudit.vector import rows
 
 if TYPE_CHECKING:
     from plaudit.envs.base import World
     from plaudit.rewards.base import RewardFn
+    from plaudit.rewards.embedders import Embedder
     from plaudit.rewards.embedding import EmbeddingReward
     from plaudit.rewards.shaping import Shaping
 
@@ -34,7 +36,9 @@ class Embedding(base.Route):
         from plaudit.rewards.embedders import check_embedder
 
         check_embedder(config.embedding.model, config.embedding.input)
-        if config.embedding.input == "image" and world.picture(world.observation_space.sample()) is None:
+        if config.embedding.threshold is not None and not np.isfinite(config.embedding.threshold):
+            raise ConfigError("--embedding.threshold is a number between -1 and 1, or left out")
+        if config.embedding.input == "image" and world.picture(world.reset(seed=0)[0]) is None:
             raise ConfigError(f"the world {config.world.name!r} has no pictures: --embedding.input text")
 
     def annotate(self, run: Run) -> None:
@@ -53,7 +57,7 @@ class Embedding(base.Route):
             vectors = embedder.texts(begun) if options.input == "text" else embedder.images(begun)
             baseline = unit(vectors.mean(axis=0))
         save_tree(run.folder / "annotate" / "vectors.safetensors", {"baseline": baseline, "goals": list(goals)})
-        _reward(run, world)  # goal and baseline that are the same are told here
+        _reward(run, world, embedder)  # goal and baseline that are the same are told here
         said = options.baseline or "(mean of the observations that begin episodes)"
         run.finish("annotate", time.perf_counter() - start, model=embedder.name, goals=list(goals), baseline=said)
 
@@ -64,13 +68,14 @@ class Embedding(base.Route):
         reward = _reward(run, world)
         shown: list[Any] = texts
         if run.config.embedding.input == "image":
-            from plaudit.vector import rows
-
             plain = {k: v.numpy() for k, v in batch.items()} if isinstance(batch, dict) else batch.numpy()
             shown = [world.picture(o) for o in rows(plain)]
         values = reward.score(shown)
         if np.ptp(values) == 0:
-            raise ConfigError("all observations are equally similar to the goal: word it otherwise (--embedding.goals)")
+            raise ConfigError(
+                "all observations are equally similar to the goal: word it otherwise (--embedding.goals), "
+                "or take a lower --embedding.threshold"
+            )
         base.save_rewards(run, texts, values, None, values)
         run.finish("fit", time.perf_counter() - start, observations=len(texts), lowest=float(values.min()),
                    highest=float(values.max()))  # fmt: skip
@@ -84,14 +89,14 @@ def _show(run: Run, world: World) -> Any:
     return world.describe if run.config.embedding.input == "text" else world.picture
 
 
-def _reward(run: Run, world: World) -> EmbeddingReward:
+def _reward(run: Run, world: World, embedder: Embedder | None = None) -> EmbeddingReward:
     from plaudit.rewards.embedders import make_embedder
     from plaudit.rewards.embedding import EmbeddingReward
 
     options = run.config.embedding
     tree = load_tree(run.folder / "annotate" / "vectors.safetensors")
     return EmbeddingReward(
-        make_embedder(options.model, options.input),
+        embedder or make_embedder(options.model, options.input),
         _show(run, world),
         tuple(tree["goals"]),
         tree["baseline"].numpy(),

@@ -7,47 +7,20 @@ A reply that cannot be read is never guessed at. It is ``refused`` where it open
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plaudit.llms.base import LLM, Progress, Reply, Request
+from plaudit.llms.reading import declines
 from plaudit.types import JudgementStatus
-
-QUOTED = 500
-"""Characters of a reply that a record keeps; the ledger has the whole."""
-REFUSAL = re.compile(
-    r"\W{0,3}(as an? (ai|language|large language|artificial)\b|sorry|(i ?a|i['’]?)m (very |so |really )?sorry"
-    r"|(unfortunately|sorry),? i|i (ca|wo)n['’]?t\b|i cannot\b|i will not\b|i must decline|i decline"
-    r"|i ?(a|['’])m (un|not )able to)",
-    re.IGNORECASE,
-)
-"""How models begin to decline."""
 
 
 def failure(text: str) -> JudgementStatus:
     """The status of a text that does not hold an answer."""
-    return "refused" if REFUSAL.match(text.strip()[:100]) else "unparsed"
-
-
-def quote(text: str) -> str:
-    """A reply as a record keeps it: what cannot be stored is replaced, the rest of a very long one left out."""
-    text = text.strip()
-    kept = text[:QUOTED].encode("utf-8", "replace").decode()
-    return kept if len(text) <= QUOTED else f"{kept} [... {len(text) - QUOTED} characters left out]"
-
-
-def cost(*replies: Reply) -> dict[str, Any]:
-    """Tokens, seconds and money of these replies, as the fields of a record."""
-    return {
-        "tokens": sum(r.prompt_tokens + r.new_tokens for r in replies),
-        "seconds": sum(r.seconds for r in replies),
-        "usd": sum(r.usd for r in replies),
-    }
+    return "refused" if declines(text) else "unparsed"
 
 
 def ask_twice(

@@ -1,0 +1,39 @@
+"""What everybody who reads an LLM's replies needs: whether it declines, how it is quoted, what it has cost."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from plaudit.llms.base import Reply
+
+QUOTED = 500
+"""Characters of a reply that a record keeps; the ledger has the whole."""
+REFUSAL = re.compile(
+    r"\W{0,3}(as an? (ai|language|large language|artificial)\b|sorry|(i ?a|i['’]?)m (very |so |really )?sorry"
+    r"|(unfortunately|sorry),? i|i (ca|wo)n['’]?t\b|i cannot\b|i will not\b|i must decline|i decline"
+    r"|i ?(a|['’])m (un|not )able to)",
+    re.IGNORECASE,
+)
+"""How models begin to decline."""
+
+
+def declines(text: str) -> bool:
+    """Whether a reply opens as models decline in English."""
+    return REFUSAL.match(text.strip()[:100]) is not None
+
+
+def quote(text: str) -> str:
+    """A reply as a record keeps it: what cannot be stored is replaced, the rest of a very long one left out."""
+    text = text.strip()
+    kept = text[:QUOTED].encode("utf-8", "replace").decode()
+    return kept if len(text) <= QUOTED else f"{kept} [... {len(text) - QUOTED} characters left out]"
+
+
+def cost(*replies: Reply) -> dict[str, Any]:
+    """Tokens, seconds and money of these replies, as the fields of a record."""
+    return {
+        "tokens": sum(r.prompt_tokens + r.new_tokens for r in replies),
+        "seconds": sum(r.seconds for r in replies),
+        "usd": sum(r.usd for r in replies),
+    }
