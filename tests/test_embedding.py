@@ -92,6 +92,14 @@ def test_alpha_1_sees_the_part_along_the_line_only():
     assert whole[0] == pytest.approx(whole[1], abs=1e-6) and abs(half[0] - half[1]) > 1e-3
 
 
+def test_alpha_1_orders_as_nearness_to_the_goal_less_nearness_to_the_baseline():
+    rng = np.random.default_rng(2)
+    states, goal, baseline = (unit(rng.normal(size=n)) for n in ((200, 20), 20, 20))
+    plain = states @ goal - states @ baseline
+    assert plain.max() < goal @ (goal - baseline)  # nothing lies beyond the goal: there it would count as too far
+    np.testing.assert_array_equal(np.argsort(plain), np.argsort(similarity(states, goal[None], baseline, 1.0)))
+
+
 def test_of_several_goals_the_best_counts():
     one, other, both = (reward(goals)[0].score(["near", "start", "other goal"]) for goals in
                         (("goal",), ("other goal",), ("goal", "other goal")))  # fmt: skip
