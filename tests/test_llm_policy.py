@@ -16,6 +16,7 @@ from plaudit.llms.ledger import Ledger, LedgerLLM
 from plaudit.llms.scripted import ScriptedLLM
 from plaudit.policies.examples import Examples, RecordedStep
 from plaudit.policies.llm import LLMPolicy, PolicyOptions
+from plaudit.rollout import run_episodes
 from plaudit.store import read_table, write_table
 from plaudit.vector import take
 
@@ -257,6 +258,33 @@ def test_the_log_is_plain_and_can_be_written(tmp_path):
     write_table(tmp_path / "acted.parquet", [asdict(said) for said in policy.log])
     assert [r["executed"] for r in read_table(tmp_path / "acted.parquet")] == ["turn left"] * 4
     assert {type(v) for said in policy.log for v in asdict(said).values()} == {int, float, str}
+
+
+def test_a_copy_that_is_done_is_asked_nothing_more():
+    """While others play on, nobody measures its next episodes: what they cost would be charged to the technique."""
+    walker = ScriptedLLM(score=lambda r: np.random.default_rng(len(walker.asked)).normal(size=len(r.answers)).tolist())
+    policy = LLMPolicy(walker, DoorKey(5), PolicyOptions(temperature=1.0), episodes=1)
+    found = run_episodes(DoorKeyVector(8, 5), policy, 0)
+    assert len({e.length for e in found}) > 1, "some must end before others"
+    assert len(policy.log) == len(walker.asked) == sum(e.length for e in found)
+    assert {s.episode for s in policy.log} == {0}
+    policy.reset(np.ones(8, bool))
+    assert policy.act(start(8)).tolist() == [DONE] * 8 and len(policy.log) == len(walker.asked)
+
+
+def test_no_success_to_demonstrate_is_said_and_not_passed_over(monkeypatch):
+    from plaudit.config import PolicyConfig, RunConfig
+    from plaudit.routes import direct
+
+    class Recorded:
+        config = RunConfig(policy=PolicyConfig(examples=2, demonstrations="success"))
+
+    monkeypatch.setattr(direct, "recorded_steps", lambda run, world: [step(0, "You see a wall.")])
+    with (
+        pytest.raises(ConfigError, match="none of the collected episodes"),
+        direct.Direct().policy(Recorded(), DoorKey(5), 0),
+    ):
+        pass
 
 
 class Slider(World):

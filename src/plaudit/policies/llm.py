@@ -81,12 +81,20 @@ class LLMPolicy:
         options: the switches.
         steps: recorded steps for in-context examples.
         seed: of sampling. A copy's samples depend on its own number, episode and step, not on the other copies.
+        episodes: of each copy that are played, 0 for no end. After them its fallback is done, unasked and unlogged: while
+            one copy plays on to its step limit, those that are done would cost as much as it does.
     """
 
     def __init__(
-        self, llm: LLM, world: World, options: PolicyOptions, steps: Sequence[RecordedStep] = (), seed: int = 0
+        self,
+        llm: LLM,
+        world: World,
+        options: PolicyOptions,
+        steps: Sequence[RecordedStep] = (),
+        seed: int = 0,
+        episodes: int = 0,
     ) -> None:
-        self.llm, self.world, self.options, self.seed = llm, world, options, seed
+        self.llm, self.world, self.options, self.seed, self.episodes = llm, world, options, seed, episodes
         if options.prior and options.action != "choose":
             raise ConfigError("--policy.prior is about listed actions: it needs --policy.action choose.")
         if world.fallback is None:
@@ -114,7 +122,8 @@ class LLMPolicy:
         singles = rows(observations)
         if len(singles) != len(self._past):
             self.reset(np.ones(len(singles), bool))
-        turns = [self._turn(copy, one) for copy, one in enumerate(singles)]
+        playing = [copy for copy, number in enumerate(self._episode) if not self.episodes or number < self.episodes]
+        turns = [self._turn(copy, singles[copy]) for copy in playing]
         if self.options.thought:
             for turn, text in zip(turns, self._write(turns, "think"), strict=True):
                 turn.thought = text
@@ -127,7 +136,8 @@ class LLMPolicy:
             self._propose(proposed)
         self.log += [self._said(turn) for turn in turns]
         self._step += 1
-        return np.array([turn.action for turn in turns])
+        done = {turn.copy: turn.action for turn in turns}
+        return np.array([done.get(copy, self.world.fallback) for copy in range(len(singles))])
 
     def _turn(self, copy: int, observation: Any) -> _Turn:
         actions = list(dict.fromkeys(self.world.actions(observation) or []))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from plaudit.config import RunConfig
+from plaudit.errors import ConfigError
 from plaudit.routes.base import Route
 from plaudit.store import Run
 
@@ -52,16 +53,23 @@ class Direct(Route):
         from plaudit.stages.parts import open_llm
 
         examples = recorded_steps(run, world) if run.config.policy.examples else []
+        if examples and run.config.policy.demonstrations == "success" and not any(step.success for step in examples):
+            raise ConfigError(
+                "none of the collected episodes was a success, so there is nothing to demonstrate: "
+                "--policy.demonstrations any, or more --collect.steps"
+            )
         with open_llm(run) as llm:
-            yield make_llm_policy(llm, world, run.config, seed, examples)
+            yield make_llm_policy(llm, world, run.config, seed, examples, episodes=1)  # no more are measured
 
 
-def make_llm_policy(llm: LLM, world: World, config: RunConfig, seed: int, examples: list[RecordedStep]) -> LLMPolicy:
+def make_llm_policy(
+    llm: LLM, world: World, config: RunConfig, seed: int, examples: list[RecordedStep], episodes: int = 0
+) -> LLMPolicy:
     """The acting LLM with the run's switches."""
     from plaudit.policies.llm import LLMPolicy, PolicyOptions
 
     options = PolicyOptions(**{f.name: getattr(config.policy, f.name) for f in fields(PolicyOptions)})
-    return LLMPolicy(llm, world, options, examples, seed)
+    return LLMPolicy(llm, world, options, examples, seed, episodes)
 
 
 def recorded_steps(run: Run, world: World) -> list[RecordedStep]:
