@@ -42,7 +42,6 @@ class Looked:
 
 @pytest.fixture(scope="module")
 def wordllama():
-    pytest.importorskip("wordllama")
     return make_embedder("wordllama", "text")
 
 
@@ -91,6 +90,14 @@ def test_alpha_1_sees_the_part_along_the_line_only():
     states = 0.4 * d + np.sqrt(1 - 0.16) * unit(across)
     whole, half = (similarity(states, goal[None], baseline, alpha) for alpha in (1.0, 0.5))
     assert whole[0] == pytest.approx(whole[1], abs=1e-6) and abs(half[0] - half[1]) > 1e-3
+
+
+def test_alpha_1_orders_as_nearness_to_the_goal_less_nearness_to_the_baseline():
+    rng = np.random.default_rng(2)
+    states, goal, baseline = (unit(rng.normal(size=n)) for n in ((200, 20), 20, 20))
+    plain = states @ goal - states @ baseline
+    assert plain.max() < goal @ (goal - baseline)  # nothing lies beyond the goal: there it would count as too far
+    np.testing.assert_array_equal(np.argsort(plain), np.argsort(similarity(states, goal[None], baseline, 1.0)))
 
 
 def test_of_several_goals_the_best_counts():
@@ -231,7 +238,6 @@ def test_a_run_whose_rewards_are_all_the_same_is_told(tmp_path, wordllama):
 
 
 def test_a_world_without_pictures_cannot_be_looked_at(tmp_path):
-    pytest.importorskip("transformers")
     (tmp_path / "config.json").write_text("{}")
     world = DoorKey(5)
     world.picture = lambda obs: None
@@ -247,7 +253,8 @@ WORDS = SENTENCE.split()
 @pytest.fixture(scope="module")
 def clip_folder(tmp_path_factory):
     """A CLIP of a few thousand random weights, with its own tokenizer and picture processor."""
-    transformers = pytest.importorskip("transformers")
+    import transformers
+
     folder = tmp_path_factory.mktemp("clip")
     small = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     ends = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
@@ -302,7 +309,8 @@ def test_a_run_on_pictures(clip_folder, tmp_path):
 
 def test_a_text_encoder_is_the_mean_over_its_last_states(tmp_path):
     """A random BERT of one layer: padding must not change a text's vector. The path, not the skill."""
-    transformers = pytest.importorskip("transformers")
+    import transformers
+
     config = transformers.BertConfig(vocab_size=64, hidden_size=16, intermediate_size=16, num_hidden_layers=1,
                                      num_attention_heads=2, max_position_embeddings=40)  # fmt: skip
     torch.manual_seed(0)

@@ -1,12 +1,15 @@
 """Embedding models: texts or pictures as unit vectors. Small static word vectors by default, any local model by path.
 
 ``wordllama`` carries its weights in its package (MIT): token vectors distilled from a language model, averaged. A folder is
-taken as a ``transformers`` model: a text encoder (mean over its last hidden states), or one of the CLIP family, which
-puts pictures and texts into one space. Left out: downloads from model hubs.
+taken as a ``transformers`` model: a text encoder, or one of the CLIP family, which puts pictures and texts into one space.
+Of a text encoder's last hidden states the mean is taken, or what ``1_Pooling`` says where the folder is of a
+sentence-transformers model. A folder that lacks weights is refused: transformers would fill them in at random. Left out:
+downloads from model hubs, layers after the pooling, prefixes such as "query: ".
 """
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +23,11 @@ from plaudit.errors import ConfigError, MissingExtraError, PlauditError, did_you
 Input = Literal["text", "image"]
 BATCH = 32
 """Items in one forward pass of a transformers model."""
+POOLINGS = {"mean": "mean", "mean_tokens": "mean", "mean_sqrt_len_tokens": "mean", "cls": "cls", "cls_token": "cls",
+            "lasttoken": "last"}  # fmt: skip
+"""What sentence-transformers calls them, and what is done; as all vectors get length 1, both means are the same."""
+MODULES = {"Transformer", "Pooling", "Normalize", "Dropout"}
+"""Parts of a sentence-transformers model that are known here."""
 
 
 class Embedder(Protocol):
@@ -99,28 +107,46 @@ class TransformersEmbedder:
 
         self.name, self._torch = f"transformers:{folder.name}", torch
         try:
-            self._model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
+            self._pooling = pooling(folder)
+            model, info = AutoModel.from_pretrained(folder, local_files_only=True, output_loading_info=True)
             loader = AutoProcessor if kind == "image" else AutoTokenizer
             self._processor: Any = loader.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
-            raise ConfigError(f"the embedding model in {folder} cannot be loaded: {str(error)[:300]}") from None
-        self._joint = hasattr(self._model, "get_text_features")
-        tokenizer = getattr(self._processor, "tokenizer", self._processor)
-        config = getattr(self._model.config, "text_config", self._model.config)
-        self._longest = min(tokenizer.model_max_length, getattr(config, "max_position_embeddings", 512))
+        except (ImportError, KeyError, OSError, RuntimeError, SafetensorError, ValueError) as error:
+            said = str(error)[:300]
+            raise ConfigError(f"the embedding model in {folder} cannot be loaded: {said}") from None
+        self._model: Any = model.eval()
+        self._joint = hasattr(model, "get_text_features")
         if kind == "image" and not self._joint:
             raise ConfigError(f"the model in {folder} has no common space of pictures and texts; take one like CLIP.")
+        # The last hidden states are read of a text encoder: its pooler may be missing, and often is.
+        if missing := sorted(k for k in info["missing_keys"] if self._joint or not k.startswith("pooler.")):
+            raise ConfigError(
+                f"the embedding model in {folder} lacks {len(missing)} weights, {missing[0]} among them: take a folder "
+                "whose weights belong to its config.json."
+            )
+        self._padding = self._text_padding(folder)
+
+    def _text_padding(self, folder: Path) -> dict[str, Any]:
+        """How texts are padded and cut off; many tokenizers do not know how long a text their model can read."""
+        tokenizer = getattr(self._processor, "tokenizer", self._processor)
+        if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
+            raise ConfigError(f"the embedding model in {folder} has no tokenizer beside it: take the whole folder.")
+        config = getattr(self._model.config, "text_config", self._model.config)
+        positions = getattr(config, "max_position_embeddings", None) or 512
+        if config.model_type in ("roberta", "xlm-roberta", "mpnet", "camembert"):
+            positions -= config.pad_token_id + 1  # theirs are counted from behind the padding's
+        # SigLIP takes the last position for the text, whatever stands there: it was taught with the full length.
+        pad = "max_length" if config.model_type.startswith("siglip") else True
+        return {"padding": pad, "truncation": True, "max_length": min(positions, tokenizer.model_max_length)}
 
     def texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See :class:`Embedder`."""
 
         def run(batch: list[str]) -> Any:
-            options = {"padding": True, "truncation": True, "max_length": self._longest}
-            inputs = self._processor(text=batch, return_tensors="pt", **options)
+            inputs = self._processor(text=batch, return_tensors="pt", **self._padding)
             if self._joint:
                 return _pooled(self._model.get_text_features(**inputs))
-            hidden, mask = self._model(**inputs).last_hidden_state, inputs["attention_mask"][..., None]
-            return (hidden * mask).sum(1) / mask.sum(1)
+            return pool(self._model(**inputs).last_hidden_state, inputs["attention_mask"], self._pooling)
 
         return self._batched(list(texts), run)
 
@@ -138,6 +164,35 @@ class TransformersEmbedder:
             for start in range(0, len(items), BATCH):
                 parts.append(run(items[start : start + BATCH]).float().numpy())
         return unit(np.concatenate(parts))
+
+
+def pooling(folder: Path) -> str:
+    """``mean``, ``cls`` or ``last``: what the folder of a sentence-transformers model says; else the mean."""
+    modules, file = folder / "modules.json", folder / "1_Pooling" / "config.json"
+    if modules.is_file():
+        kinds = {str(m["type"]).rpartition(".")[2] for m in json.loads(modules.read_text("utf-8"))}
+        if unknown := sorted(kinds - MODULES):
+            raise ValueError(f"it has {', '.join(unknown)} after its encoder, which is not supported")
+    if not file.is_file():
+        return "mean"
+    said = json.loads(file.read_text("utf-8"))
+    old = [k.removeprefix("pooling_mode_") for k, v in said.items() if k.startswith("pooling_mode_") and v]
+    asked = said.get("pooling_mode") or old
+    asked = [asked] if isinstance(asked, str) else list(asked)
+    if len(asked) != 1 or asked[0] not in POOLINGS:
+        raise ValueError(
+            f"1_Pooling asks for {' and '.join(map(str, asked)) or 'nothing'}, not for mean, cls or lasttoken"
+        )
+    return POOLINGS[asked[0]]
+
+
+def pool(hidden: Any, mask: Any, how: str) -> Any:
+    """One vector of each text, ``(n, d)``, from ``(n, length, d)``; padding, on either side, does not count."""
+    if how == "mean":
+        return (hidden * mask[..., None]).sum(1) / mask[..., None].sum(1)
+    real = mask.cumsum(1)  # 1 at the first word, the number of words at the last
+    at = (mask * (real == (1 if how == "cls" else real[:, -1:]))).argmax(1)
+    return hidden[range(len(hidden)), at]
 
 
 def _pooled(features: Any) -> Any:
