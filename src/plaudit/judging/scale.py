@@ -23,7 +23,7 @@ ANSWERS = tuple(f" {rating}" for rating in RATINGS)
 
 @dataclass(frozen=True)
 class Scale(Scorer):
-    """How far along is this observation, 1 to 5? Expectation over the ratings' probabilities."""
+    """How far along, 1 to 5? Expectation over the ratings' probabilities."""
 
     fields: ClassVar = ("goal", "observation")
     prompt: prompts.Prompt
