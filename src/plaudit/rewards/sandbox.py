@@ -83,7 +83,7 @@ class Limits:
     """Characters that it may print in one batch; they are thrown away."""
     characters: int = 20_000
     """Length of the program."""
-    states_per_second: float = 5000.0
+    states_per_second: float = 500.0
     """Speed that it must keep on average, beside ``seconds`` once."""
 
     def __post_init__(self) -> None:
