@@ -89,7 +89,9 @@ def annotate(run: Run, protocol: Any) -> None:
         )
     goal = make_world(run.config.world).goal
     with open_llm(run, judge.max_failures) as llm:
-        total = min(judge.items, len(pool.texts)) if isinstance(protocol, Scorer) else 2 * judge.pairs
+        total = (
+            min(judge.items, len(pool.texts)) if isinstance(protocol, Scorer) else judge.pairs * (1 + judge.both_orders)
+        )
         with progress("annotate", total) as advance:
             rounds = _scored if isinstance(protocol, Scorer) else _compared
             labels = rounds(run, pool, protocol, _Asking(llm, goal, advance), rng)

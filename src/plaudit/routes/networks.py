@@ -63,7 +63,13 @@ def save_model(run: Run, fitting: Fitting) -> None:
     everything = [row["text"] for row in read_table(run.folder / "collect" / "observations.parquet")]
     members = fitting.model.members(model_inputs(run, everything))
     save_tree(run.folder / "fit" / "reward.safetensors", {"nets": fitting.model.state()})
-    save_rewards(run, everything, members.mean(axis=0), members.std(axis=0), fitting.model(fitting.observations))
+    save_rewards(
+        run,
+        everything,
+        members.mean(axis=0),
+        (members - members.mean(axis=1, keepdims=True)).std(axis=0),
+        fitting.model(fitting.observations),
+    )
 
 
 def load_model_reward(run: Run, world: World) -> PreferenceReward:
