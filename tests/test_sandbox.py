@@ -17,7 +17,7 @@ from plaudit.rewards.sandbox import BATCH, Limits, Sandbox
 from plaudit.rewards.sandbox_errors import KINDS, shown
 
 LIMITS = Limits(seconds=0.4, memory_mb=16)
-BOUND = 5.0
+BOUND = 20.0
 """Seconds that any program may take here, with all limits and a busy machine; the limits themselves add up to about 1."""
 ROWS = [{"key": i % 3 == 0, "distance": i, "heat": i / 4, "event": f"You did {i % 5}."} for i in range(20)]
 PAIRS = list(pairwise(ROWS))
