@@ -49,7 +49,7 @@ def test_commands_settings_and_links_exist(page):
 
 def test_make_targets_named_in_the_readme_exist():
     makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"`?make (\w+)", (ROOT / "README.md").read_text()):
+    for target in re.findall(r"(?:`|^)make (\w+)", (ROOT / "README.md").read_text(), re.M):
         assert re.search(rf"^{target}:", makefile, re.M), target
 
 
