@@ -188,14 +188,8 @@ def record_episode(world: World, policy: Policy, seed: int, max_steps: int = 200
         action = policy.act(stack([observation]))[0]
         observation, reward, terminated, truncated, info = world.step(action)
         over = bool(terminated or truncated)
-        word = action_word(world, steps[-1].observation, action)
+        word = world.action_word(action, world.actions(steps[-1].observation))
         text = world.describe(observation)
         success = bool(info.get("success", False))
         steps.append(Step(len(steps), word, text, observation, float(reward), success, world.render()))
     return steps
-
-
-def action_word(world: World, observation: Any, action: Any) -> str:
-    """An action as a person reads it."""
-    names = world.actions(observation)
-    return names[int(action)] if names else str(action)

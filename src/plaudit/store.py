@@ -183,10 +183,10 @@ def _decisive(config: RunConfig) -> dict[str, Any]:
 
 
 def _file_mark(name: str) -> list[Any]:
-    """What changes when a named file does: its size and time; for an agent's folder those of its weights."""
+    """What changes when a named file does: its size and time; for a folder (an agent, a model) those of its files."""
     path = Path(name)
-    path = path / "agent.safetensors" if name and path.is_dir() else path
-    return [path.stat().st_size, path.stat().st_mtime_ns] if path.is_file() else []
+    files = sorted(p for p in path.iterdir() if p.is_file()) if name and path.is_dir() else [path]
+    return [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in files if p.is_file()]
 
 
 def _unreadable(path: Path, why: object) -> StoreError:

@@ -7,6 +7,7 @@ rules, and :meth:`World.describe`. What a description says must come from the ob
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -53,6 +54,11 @@ class World(gym.Env[Any, Any]):
     def parse_action(self, reply: str) -> Any | None:
         """The action that a reply names, or None. Never a guess."""
         raise NotImplementedError
+
+    def action_word(self, action: Any, listed: Sequence[str] | None) -> str:
+        """An action in words: the listed one that means it, wherever it stands in the list; else its numbers."""
+        named = (word for word in listed or () if np.all(self.parse_action(word) == action))
+        return next(named, str(np.asarray(action).tolist()))
 
     @classmethod
     def vector(cls, num_envs: int, **options: Any) -> VectorEnv:

@@ -191,7 +191,7 @@ class LLMPolicy:
         for turn in turns:
             if turn.how not in UNDERSTOOD:
                 turn.action = self.world.fallback
-            turn.proposal = self._word(turn)
+            turn.proposal = self.world.action_word(turn.action, turn.actions)
 
     def _choose(self, turns: list[_Turn]) -> None:
         """Take the best listed action, or sample one; where there is only one there is nothing to ask."""
@@ -257,11 +257,6 @@ class LLMPolicy:
                 turn.how = "refused" if declines(reply.text) else "fallback"
                 unread.append(turn)
         return unread
-
-    def _word(self, turn: _Turn) -> str:
-        """The action in words; where it is none of the listed ones, its numbers."""
-        named = (word for word in turn.actions if np.all(self.world.parse_action(word) == turn.action))
-        return next(named, str(np.asarray(turn.action).tolist()))
 
     def _said(self, turn: _Turn) -> Said:
         """The log's entry; the step becomes part of the past."""

@@ -24,7 +24,7 @@ from plaudit.errors import StoreError
 from plaudit.recording import load_recording
 from plaudit.routes import base
 from plaudit.stages.parts import llm_spend, make_world, open_llm
-from plaudit.store import Run, atomic, read_table, write_table
+from plaudit.store import Run, atomic, write_table
 
 if TYPE_CHECKING:
     from plaudit.envs.base import World
@@ -182,9 +182,3 @@ def _reflect(
         return best
     after = trial(run, written.best.program, _limits(run.config), number)
     return written.best if after.success >= before.success else best
-
-
-def attempts_of(run: Run) -> list[dict[str, Any]]:
-    """Everything that the LLM was asked for and wrote; empty before it was."""
-    path = run.folder / "annotate" / "attempts.parquet"
-    return read_table(path) if path.is_file() else []

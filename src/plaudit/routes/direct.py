@@ -82,16 +82,17 @@ def recorded_steps(run: Run, world: World) -> list[RecordedStep]:
 def words(recording: Recording, world: World) -> list[RecordedStep]:
     """A recording as steps in words; it must hold the world's own success."""
     from plaudit.policies.examples import RecordedStep
-    from plaudit.rollout import action_word
 
     assert recording.success is not None
     observations = recording.single_observations()
     texts = [world.describe(o) for o in observations]
     won = set(recording.episode[recording.success].tolist())
     columns = (recording.episode, recording.step, recording.before, recording.after)
-    return [
-        RecordedStep(e, n, texts[b], action_word(world, observations[b], action), texts[a], e in won)
-        for (e, n, b, a), action in zip(
-            zip(*(c.tolist() for c in columns), strict=True), recording.actions, strict=True
-        )
-    ]
+    named: dict[tuple[int, str], str] = {}  # the same action in the same place is named once
+    steps = []
+    for (e, n, b, a), action in zip(zip(*(c.tolist() for c in columns), strict=True), recording.actions, strict=True):
+        key = b, str(action)
+        if key not in named:
+            named[key] = world.action_word(action, world.actions(observations[b]))
+        steps.append(RecordedStep(e, n, texts[b], named[key], texts[a], e in won))
+    return steps

@@ -120,7 +120,7 @@ def _scored(run: Run, pool: Items, protocol: Scorer, asking: _Asking, rng: np.ra
     kept, batches = _plan(len(items.texts), run.config)
     held = ask(items.texts[:kept])
     judged: list[Judgement] = []
-    curve = _Curve(run, pool, protocol.pair_up(held, _pairs(held, judge, rng)))
+    curve = _Curve(run, pool, protocol.pair_up(held, selection.distinct(_pairs(held, judge, rng))))
     for size in batches:
         known = [j.text for j in (*held, *judged)]
         judged += ask(curve.next_items(known, size))

@@ -27,8 +27,22 @@ def prepare(config: RunConfig, folder: str | Path, budget: Budget | None = None)
 
         check(config)
     current = Run.create(Path(folder), config)
-    current.budget = budget or current.budget
+    if budget is not None:
+        current.budget = budget
+        _count_spent(current)
     return current
+
+
+def _count_spent(run: Run) -> None:
+    """A ceiling of tokens or money is one of all that the folder has ever spent."""
+    path = run.folder / "ledger.sqlite"
+    if path.exists():
+        from plaudit.llms.ledger import Ledger
+
+        ledger = Ledger(path)
+        spent = ledger.spend()
+        ledger.close()
+        run.budget.spend(spent.answers, spent.tokens, spent.usd)
 
 
 def run(config: RunConfig, folder: str | Path, budget: Budget | None = None) -> Run:

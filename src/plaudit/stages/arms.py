@@ -6,7 +6,6 @@ each switch one prompting technique on, so that what it brings can be told apart
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,8 +82,3 @@ def choose(names: list[str]) -> list[Arm]:
 def flat(switches: dict[str, Any]) -> dict[str, Any]:
     """``{"policy.thought": True}`` for each changed setting."""
     return {f"{section}.{key}": value for section, changes in switches.items() for key, value in changes.items()}
-
-
-def with_workers(config: RunConfig, workers: int) -> RunConfig:
-    """The same settings with this number of processes."""
-    return dataclasses.replace(config, train=dataclasses.replace(config.train, workers=workers))

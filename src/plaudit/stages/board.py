@@ -56,9 +56,8 @@ class Entry:
         assert self._run is not None
         return self._run
 
-    def begin(self, run: Run, budget: Budget) -> None:
+    def begin(self, run: Run) -> None:
         """It has a folder now."""
-        run.budget = budget
         self._run, self.status = run, "going"
 
     def end(self, status: Status, reason: str) -> None:
@@ -106,7 +105,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "failures": failures,
         "flip_rate": labels.get("flip_rate"),
         "first_rate": labels.get("first_rate"),
-        "model": annotated.get("model", evaluated.get("model")),
+        "model": annotated.get("model"),
         "attempts": attempts,
     }
     return facts | _asked(run)
@@ -185,7 +184,7 @@ class Board:
         spent = {"tokens": budget.tokens, "usd": budget.usd, "seconds": sum(a["seconds"] for a in arms)}
         write_json(self.folder / "compare.json", self._record | {"ceilings": ceilings, "spent": spent, "arms": arms})
 
-    def tables(self, config: RunConfig) -> None:
+    def tables(self) -> None:
         """Write what the arms that are done have in common."""
         from plaudit.stages.trajectories import trajectories
 
@@ -199,7 +198,11 @@ class Board:
                 seed = int(path.parent.name.rsplit("-", 1)[1])
                 kept = ("steps", "episodes", "success", "task_return")
                 curves += [{"arm": name, "seed": seed} | {k: row[k] for k in kept} for row in read_table(path)]
-        for name, rows in (("episodes", episodes), ("curves", curves), ("trajectories", trajectories(done, config))):
+        for name, rows in (
+            ("episodes", episodes),
+            ("curves", curves),
+            ("trajectories", trajectories(done, self.config)),
+        ):
             if rows:
                 write_table(self.folder / f"{name}.parquet", rows)
 

@@ -15,10 +15,10 @@ from plaudit.budget import Budget
 from plaudit.config import RunConfig, validate
 from plaudit.console import console
 from plaudit.errors import BudgetError, PlauditError
-from plaudit.stages import stage, stages_of
+from plaudit.stages import prepare, stage, stages_of
 from plaudit.stages.arms import Arm
 from plaudit.stages.board import Board, Entry
-from plaudit.stages.parts import check, cores, llm_spend, make_world
+from plaudit.stages.parts import cores, make_world
 from plaudit.stages.train import finish, jobs, run_jobs
 from plaudit.store import Run, explain_disk_errors
 
@@ -33,17 +33,21 @@ def compare(config: RunConfig, arms: list[Arm], folder: str | Path, budget: Budg
     board = Board.open(Path(folder), config, arms, budget)
     with board.lock():
         for entry in board.entries:
-            _attempt(board, entry, lambda e: _prepare(board, e, config, budget))
+            _attempt(
+                board,
+                entry,
+                lambda e: e.begin(prepare(e.arm.config(config), board.folder / "arms" / e.arm.folder, budget)),
+            )
         _collect_once(board)
         for entry in board.going():
             if "fit" in stages_of(entry.run):
                 _attempt(board, entry, lambda e: _stages(e.run, MAKING))
-        _train(board, config, budget)
+        _train(board)
         for entry in board.going():
             _attempt(board, entry, lambda e: _stages(e.run, ("evaluate", "report")))
             entry.done()
             board.save()
-        board.tables(config)
+        board.tables()
     from plaudit.report.compare import compare_report
 
     return compare_report(Path(folder))
@@ -60,16 +64,6 @@ def _attempt(board: Board, entry: Entry, work: Callable[[Entry], None]) -> None:
     if not entry.going:
         console.print(f"{entry.arm.name}: {entry.status}: {entry.reason.splitlines()[0]}")
     board.save()
-
-
-def _prepare(board: Board, entry: Entry, config: RunConfig, budget: Budget) -> None:
-    own = entry.arm.config(config)
-    validate(own)
-    check(own)
-    entry.begin(Run.create(board.folder / "arms" / entry.arm.folder, own), budget)
-    if (entry.run.folder / "ledger.sqlite").exists():
-        spent = llm_spend(entry.run)
-        budget.spend(spent["questions"], spent["tokens"], spent["usd"])
 
 
 def _collect_once(board: Board) -> None:
@@ -100,15 +94,16 @@ def _stages(run: Run, names: tuple[str, ...]) -> None:
                 stage(name)(run)
 
 
-def _train(board: Board, config: RunConfig, budget: Budget) -> None:
+def _train(board: Board) -> None:
     """All agents of all arms, a seed after the other, so that a ceiling leaves whole seeds behind."""
     trained = [e for e in board.going() if "train" in stages_of(e.run) and not e.run.finished("train")]
     todo = sorted((job for e in trained for job in jobs(e.run)), key=lambda job: job.seed)
     failures: dict[str, str] = {}
+    train = board.config.train
     reason = ""
     if todo:
         try:
-            failed = run_jobs(todo, config.train.workers or cores(), config.train.steps, budget)
+            failed = run_jobs(todo, train.workers or cores(), train.steps, board.budget)
             failures = {job.folder.name: text for job, text in failed.items()}
         except BudgetError as error:
             reason = str(error)

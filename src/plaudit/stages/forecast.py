@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import islice
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
@@ -20,7 +20,8 @@ from plaudit.config import RunConfig
 from plaudit.console import console, progress
 from plaudit.envs.base import World
 from plaudit.errors import PlauditError
-from plaudit.llms.base import LLM, Progress, Reply, Request
+from plaudit.llms.base import LLM
+from plaudit.llms.ledger import Ledger, LedgerLLM
 from plaudit.policies.examples import RecordedStep
 from plaudit.policies.random import RandomPolicy
 from plaudit.rollout import Recorder, walk
@@ -65,34 +66,6 @@ class Pilot:
     """Time of collecting, for the settings' number of steps."""
     train_seconds: float
     """Time of training one agent."""
-
-
-class Meter:
-    """A model that counts what it is asked."""
-
-    def __init__(self, llm: LLM) -> None:
-        self.llm, self.name = llm, llm.name
-        self.questions, self.tokens, self.usd, self.seconds = 0, 0, 0.0, 0.0
-
-    def generate(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Reply]:
-        """See :class:`plaudit.llms.base.LLM`."""
-        return self._count(self.llm.generate, requests)
-
-    def choose(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Reply]:
-        """See :class:`plaudit.llms.base.LLM`."""
-        return self._count(self.llm.choose, requests)
-
-    def close(self) -> None:
-        """The model is closed by whoever made it."""
-
-    def _count(self, call: Any, requests: Sequence[Request]) -> list[Reply]:
-        start = time.perf_counter()
-        replies: list[Reply] = call(requests)
-        self.seconds += time.perf_counter() - start
-        self.questions += len(requests)
-        self.tokens += sum(r.prompt_tokens + r.new_tokens for r in replies)
-        self.usd += sum(r.usd for r in replies)
-        return replies
 
 
 def forecast(config: RunConfig, arms: list[Arm]) -> list[Forecast]:
@@ -153,17 +126,19 @@ def _forecast(arm: Arm, config: RunConfig, world: World, pilot: Pilot, llm: LLM 
         route.check(config, world)
         if not route.asks or llm is None:
             return Forecast(arm, 0, 0, 0.0, training / 3600, False)
-        meter = Meter(llm)
+        # A ledger of its own: what comes twice is asked once, as the run will, and what was asked is counted.
+        meter, start = LedgerLLM(llm, Ledger(Path(":memory:"))), time.perf_counter()
         planned, asked = route.pilot(config, world, meter, pilot.met)
+        seconds = time.perf_counter() - start
     except PlauditError as error:
         return Forecast(arm, 0, 0, 0.0, training / 3600, False, str(error).splitlines()[0])
     factor = planned / max(1, asked)
     return Forecast(
         arm,
-        round(meter.questions * factor),
-        round(meter.tokens * factor),
-        meter.usd * factor,
-        (meter.seconds * factor + training) / 3600,
+        round(meter.budget.questions * factor),
+        round(meter.budget.tokens * factor),
+        meter.budget.usd * factor,
+        (seconds * factor + training) / 3600,
         route.may_end_early,
     )
 
