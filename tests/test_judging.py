@@ -13,7 +13,7 @@ from plaudit.judging.calibrate import Calibration, known_pairs, measure, recomme
 from plaudit.judging.pairwise import Pairwise
 from plaudit.judging.pointwise import Pointwise
 from plaudit.judging.rating import Rating
-from plaudit.judging.scale import ANSWERS, Scale
+from plaudit.judging.scale import Scale
 from plaudit.judging.scorer import Scorer
 from plaudit.judging.seated import seatings
 from plaudit.judging.verdict import REMINDER, Verdict
@@ -36,7 +36,7 @@ def judge(skill=2.0, bias=0.0, noise=0.0, fail=0.0, say=None):
 
     def score(request):
         return (
-            np.linspace(1, -1, len(request.answers)) * margin(request) * (-0.5 if request.answers == ANSWERS else 0.5)
+            np.linspace(1, -1, len(request.answers)) * margin(request) * (-0.5 if request.answers == Scale.answers else 0.5)
         )
 
     def write(request):

@@ -6,44 +6,23 @@ themselves. No text is generated; a score between two ratings is as good as a ra
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from plaudit import prompts
-from plaudit.judging.replies import checked, probabilities
-from plaudit.judging.scorer import Scorer
-from plaudit.llms.base import LLM, Progress, Reply, Request
-from plaudit.llms.reading import cost
-from plaudit.types import Judgement
+from plaudit.judging.replies import probabilities
+from plaudit.judging.scorer import ChoosingScorer
+from plaudit.llms.base import Reply
 
 RATINGS = range(1, 6)
-ANSWERS = tuple(f" {rating}" for rating in RATINGS)
 
 
 @dataclass(frozen=True)
-class Scale(Scorer):
+class Scale(ChoosingScorer):
     """How far along, 1 to 5? Expectation over the ratings' probabilities."""
 
-    fields: ClassVar = ("goal", "observation")
-    prompt: prompts.Prompt
-    """Has the fields ``$goal`` and ``$observation``."""
-    chat: bool = False
-    """Whether to use the model's chat template."""
-    sharpness: float = 2.0
-    """How decided P(a > b) is when two scores lie one standard deviation apart."""
+    answers: ClassVar = tuple(f" {rating}" for rating in RATINGS)
 
-    def judge(self, llm: LLM, goal: str, texts: Sequence[str], progress: Progress | None = None) -> list[Judgement]:
-        asked = [
-            Request(self.prompt.fill(goal=goal, observation=text), chat=self.chat, answers=ANSWERS) for text in texts
-        ]
-        return [_judgement(t, r) for t, r in zip(texts, llm.choose(asked, progress), strict=True)]
-
-
-def _judgement(text: str, reply: Reply) -> Judgement:
-    reply = checked(reply, len(ANSWERS))
-    if reply.status != "ok":
-        return Judgement(text, reply.status, None, reply.error, **cost(reply))
-    shares = probabilities(reply)
-    said = ", ".join(f"P({rating}) = {share:.3f}" for rating, share in zip(RATINGS, shares, strict=True))
-    return Judgement(text, "ok", float(shares @ RATINGS), said, **cost(reply))
+    def score(self, reply: Reply) -> tuple[float, str]:
+        shares = probabilities(reply)
+        said = ", ".join(f"P({rating}) = {share:.3f}" for rating, share in zip(RATINGS, shares, strict=True))
+        return float(shares @ RATINGS), said

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
 from plaudit.judging.base import Pair
-from plaudit.llms.base import LLM, Progress
+from plaudit.judging.replies import checked
+from plaudit.llms.base import LLM, Progress, Reply, Request
+from plaudit.llms.reading import cost
+from plaudit.prompts import Prompt
 from plaudit.types import Comparison, Judgement
 
 
@@ -41,6 +45,37 @@ class Scorer(ABC):
     def requests(self, pairs: Sequence[Pair]) -> int:
         """One for each distinct description."""
         return len({text for pair in pairs for text in pair})
+
+
+@dataclass(frozen=True)
+class ChoosingScorer(Scorer):
+    """A scorer that has no text written: its number follows from the probabilities of given answers."""
+
+    fields: ClassVar = ("goal", "observation")
+    answers: ClassVar[tuple[str, ...]]
+    """The answers that are weighed."""
+    prompt: Prompt
+    """Has the fields ``$goal`` and ``$observation``."""
+    chat: bool = False
+    """Whether to use the model's chat template."""
+    sharpness: float = 2.0
+    """How decided P(a > b) is when two scores lie one standard deviation apart."""
+
+    @abstractmethod
+    def score(self, reply: Reply) -> tuple[float, str]:
+        """The number, and what was said, of a reply that is whole."""
+
+    def judge(self, llm: LLM, goal: str, texts: Sequence[str], progress: Progress | None = None) -> list[Judgement]:
+        filled = (self.prompt.fill(goal=goal, observation=text) for text in texts)
+        asked = [Request(text, chat=self.chat, answers=self.answers) for text in filled]
+        return [self._judgement(t, r) for t, r in zip(texts, llm.choose(asked, progress), strict=True)]
+
+    def _judgement(self, text: str, reply: Reply) -> Judgement:
+        reply = checked(reply, len(self.answers))
+        if reply.status != "ok":
+            return Judgement(text, reply.status, None, reply.error, **cost(reply))
+        value, said = self.score(reply)
+        return Judgement(text, "ok", value, said, **cost(reply))
 
 
 def _comparison(a: Judgement, b: Judgement, scale: float, paid: set[str]) -> Comparison:
