@@ -1,6 +1,6 @@
 """Steps of an episode of every arm of a comparison, and paired by seed against one of them.
 
-Run: python benchmarks/lengths.py runs/compare-doorkey/episodes.parquet --against count. Where several arms solve a world, this
+Run: python benchmarks/lengths.py runs/compare-doorkey/episodes.parquet. Where several arms solve a world, this
 tells how well. Interquartile means over seeds with 95% bootstrap intervals.
 """
 

@@ -36,7 +36,9 @@ def judge(skill=2.0, bias=0.0, noise=0.0, fail=0.0, say=None):
 
     def score(request):
         return (
-            np.linspace(1, -1, len(request.answers)) * margin(request) * (-0.5 if request.answers == Scale.answers else 0.5)
+            np.linspace(1, -1, len(request.answers))
+            * margin(request)
+            * (-0.5 if request.answers == Scale.answers else 0.5)
         )
 
     def write(request):
