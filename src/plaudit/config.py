@@ -27,9 +27,17 @@ class WorldConfig:
     """The world."""
 
     name: str = "doorkey"
-    """Which world: see plaudit list."""
-    size: int = 8
-    """Side of its grid, in cells."""
+    """Which world: see plaudit list. WORLD:TASK on the command line gives its task as well."""
+    task: str = ""
+    """Which of its tasks; empty for its first."""
+    size: int = 0
+    """How large it is (cells of a grid's side, words of a list); 0 for the usual size."""
+    actions: str = ""
+    """How coarse its actions are, where it has several kinds; empty for the usual ones."""
+    observation: str = ""
+    """What an agent observes, where there is a choice (state, pixels, ...); empty for the usual."""
+    description: str = ""
+    """How an observation is put into words, where there is a choice; empty for the usual way."""
 
 
 @dataclass(frozen=True)

@@ -140,11 +140,19 @@ class Episode:
     """Steps."""
 
 
-def run_episodes(envs: VectorEnv, policy: Policy, seed: int, max_steps: int = 0) -> list[Episode]:
-    """One episode of each copy: every episode counts the same, however long it is.
+def run_episodes(envs: VectorEnv, policy: Policy, seed: int, episodes: int, max_steps: int = 0) -> list[Episode]:
+    """So many episodes, the first of each copy and reset, with seeds from ``seed`` on: all count alike, short or long.
 
     With ``max_steps`` an episode that is not over by then is cut off there, and is no success.
     """
+    found = list[Episode]()
+    while len(found) < episodes:
+        found += _first_episodes(envs, policy, seed + len(found), max_steps)
+    return found[:episodes]
+
+
+def _first_episodes(envs: VectorEnv, policy: Policy, seed: int, max_steps: int) -> list[Episode]:
+    """One episode of each copy."""
     running = np.ones(envs.num_envs, bool)
     totals, lengths, success = np.zeros(envs.num_envs), np.zeros(envs.num_envs, int), np.zeros(envs.num_envs, bool)
     for made in walk(envs, policy, seed):

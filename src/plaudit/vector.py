@@ -6,10 +6,14 @@ first observation, and the one that ended the episode is in ``infos["final_obs"]
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+LARGE = 512
+"""Bytes of an observation beyond which its key is a digest of 16 bytes, so that tables of a million keys stay small."""
 
 
 def step_value(infos: dict[str, Any], name: str, ended: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -42,11 +46,12 @@ def step_observations(observations: Any, infos: dict[str, Any], ended: NDArray[n
 
 
 def observation_keys(observations: Any) -> list[bytes]:
-    """One key for each observation of a batch, equal exactly when the observations are equal."""
+    """One key for each observation of a batch, equal when the observations are equal; large ones by their digest."""
     parts = observations.values() if isinstance(observations, dict) else [observations]
     rows = [np.ascontiguousarray(p).reshape(len(p), -1).view(np.uint8) for p in parts]
     joined = np.ascontiguousarray(np.concatenate(rows, axis=1))
-    return joined.view(f"V{joined.shape[1]}").ravel().tolist()
+    keys: list[bytes] = joined.view(f"V{joined.shape[1]}").ravel().tolist()
+    return keys if joined.shape[1] <= LARGE else [blake2b(key, digest_size=16).digest() for key in keys]
 
 
 def take(observations: Any, indices: list[int]) -> Any:

@@ -7,7 +7,7 @@ rules, and :meth:`World.describe`. What a description says must come from the ob
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -28,8 +28,13 @@ class World(gym.Env[Any, Any]):
     """How the world works and how an action is written, as the LLM is told."""
     fallback: Any = None
     """The action that is executed where a policy named none that the world understands; best one that does little."""
-    sizes: ClassVar[tuple[int, ...]] = ()
-    """Sizes that the world comes in; empty where it has one only."""
+    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    """What the constructor lets one choose, by argument: the values that it takes, the usual one first. The arguments that
+    ``[world]`` has settings for are ``task``, ``size``, ``actions``, ``observation`` and ``description``."""
+    settings: ClassVar[Mapping[str, Any]] = {}
+    """Settings of a run that suit this world, nested as in a recipe; used where no recipe has the world's name."""
+    most_copies: ClassVar[int] = 128
+    """How many copies are to step side by side in one process, at most."""
 
     def describe(self, obs: Observation) -> str:
         """What the LLM is shown of one observation, what has just happened first."""
@@ -54,6 +59,14 @@ class World(gym.Env[Any, Any]):
     def parse_action(self, reply: str) -> Any | None:
         """The action that a reply names, or None. Never a guess."""
         raise NotImplementedError
+
+    def expert(self) -> Any:
+        """A scripted policy (``act`` and ``reset`` as in ``policies/base.py``) that plays well, or None.
+
+        A reference to measure against, a source of examples, and the proof that success can be reached. It may read what
+        the world hides from an agent.
+        """
+        return None
 
     def action_word(self, action: Any, listed: Sequence[str] | None) -> str:
         """An action in words: the listed one that means it, wherever it stands in the list; else its numbers."""

@@ -10,6 +10,7 @@ Source: minigrid 3 (Farama Foundation), ``minigrid/envs/doorkey.py`` and ``minig
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, ClassVar
 
@@ -52,7 +53,7 @@ class DoorKey(World):
     goal = words.GOAL
     rules = words.RULES
     fallback = words.ACTIONS.index("done")
-    sizes: ClassVar[tuple[int, ...]] = (5, 6, 8, 16)
+    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {"size": (8, 5, 6, 16)}
     metadata = {"render_modes": ["rgb_array"], "render_fps": 8}
 
     def __init__(self, size: int = 8, render_mode: str | None = "rgb_array", tile_size: int = 16) -> None:
@@ -132,8 +133,8 @@ class DoorKey(World):
 
 
 def _check_size(size: int) -> None:
-    if size not in DoorKey.sizes:
-        raise ConfigError(f"doorkey comes in sizes {DoorKey.sizes}, got {size}. Try size = 8.")
+    if size not in (sizes := sorted(DoorKey.choices["size"])):
+        raise ConfigError(f"doorkey comes in sizes {sizes}, got {size}. Try size = 8.")
 
 
 def progress(carrying: NDArray, door: NDArray, success: Any) -> NDArray[np.float32]:

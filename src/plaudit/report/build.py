@@ -44,6 +44,7 @@ def render(run: Run) -> str:
         "run.html",
         name=run.folder.name,
         config=config,
+        world_name=", ".join(str(v) for v in vars(config.world).values() if v),
         record=run.record,
         config_text=json.dumps(to_dict(config), indent=2, ensure_ascii=False),
         min_seeds=MIN_SEEDS,

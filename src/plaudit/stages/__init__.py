@@ -21,10 +21,11 @@ def stage(name: str) -> Callable[[Run], None]:
 
 def prepare(config: RunConfig, folder: str | Path, budget: Budget | None = None) -> Run:
     """The run in this folder. A new one is made only when all that its settings name is there and fits."""
-    validate(config)
-    if not (Path(folder) / "run.json").exists():
-        from plaudit.stages.parts import check
+    from plaudit.stages.parts import check, settled
 
+    validate(config)
+    config = settled(config)
+    if not (Path(folder) / "run.json").exists():
         check(config)
     current = Run.create(Path(folder), config)
     if budget is not None:

@@ -18,7 +18,7 @@ from plaudit.errors import BudgetError, PlauditError
 from plaudit.stages import prepare, stage, stages_of
 from plaudit.stages.arms import Arm
 from plaudit.stages.board import Board, Entry
-from plaudit.stages.parts import cores, make_world
+from plaudit.stages.parts import cores, make_world, settled
 from plaudit.stages.train import finish, jobs, run_jobs
 from plaudit.store import Run, explain_disk_errors
 
@@ -29,6 +29,7 @@ def compare(config: RunConfig, arms: list[Arm], folder: str | Path, budget: Budg
     """Run the arms in this folder; returns the path of the comparison's report."""
     budget = budget or Budget()
     validate(config)
+    config = settled(config)
     make_world(config.world)  # a world that cannot be made is no arm's failure
     board = Board.open(Path(folder), config, arms, budget)
     with board.lock():

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from gymnasium.vector import VectorEnv
 
 from plaudit.console import progress
 from plaudit.envs.base import World
@@ -22,7 +23,16 @@ from plaudit.policies.llm import LLMPolicy
 from plaudit.policies.trained import TrainedPolicy
 from plaudit.rewards.base import RewardFn, Transitions
 from plaudit.rollout import Episode, Step, record_episode, run_episodes
-from plaudit.stages.parts import EVALUATION_SEED, arms, llm_spend, make_envs, make_route, make_world, trained_arms
+from plaudit.stages.parts import (
+    EVALUATION_SEED,
+    arms,
+    evaluation_envs,
+    llm_spend,
+    make_envs,
+    make_route,
+    make_world,
+    trained_arms,
+)
 from plaudit.store import Run, write_table
 from plaudit.vector import stack
 
@@ -33,11 +43,12 @@ def evaluate(run: Run) -> None:
     if trained_arms(config):
         run.require("train")
     folder, world = run.stage("evaluate"), make_world(config.world)
+    envs = evaluation_envs(config.world, config.evaluate.episodes)
     agents = [(arm, seed) for arm in arms(config) for seed in range(config.train.seeds)]
     rows, acted = list[dict[str, Any]](), list[dict[str, Any]]()
     with progress("evaluate", len(agents)) as advance:
         for arm, seed in agents:
-            episodes, log = measure(run, world, arm, seed)
+            episodes, log = measure(run, world, envs, arm, seed)
             rows += [{"arm": arm, "seed": seed, "episode": i} | asdict(e) for i, e in enumerate(episodes)]
             acted += [{"arm": arm, "seed": seed} | row for row in log]
             advance(1)
@@ -54,7 +65,7 @@ def evaluate(run: Run) -> None:
     )
 
 
-def measure(run: Run, world: World, arm: str, seed: int) -> tuple[list[Episode], list[dict[str, Any]]]:
+def measure(run: Run, world: World, envs: VectorEnv, arm: str, seed: int) -> tuple[list[Episode], list[dict[str, Any]]]:
     """Episodes of one agent; and, where a language model acted, what it said, was understood and did.
 
     Where nothing is trained, a seed stands for layouts of its own: those that others are measured on, in parts.
@@ -62,10 +73,10 @@ def measure(run: Run, world: World, arm: str, seed: int) -> tuple[list[Episode],
     config = run.config
     with make_agent(run, arm, seed, world) as policy:
         if not isinstance(policy, LLMPolicy):
-            return run_episodes(make_envs(config.world, config.evaluate.episodes), policy, EVALUATION_SEED), []
+            return run_episodes(envs, policy, EVALUATION_SEED, config.evaluate.episodes), []
         episodes, max_steps = config.policy.episodes, config.policy.max_steps
-        envs = make_envs(config.world, episodes)
-        found = run_episodes(envs, policy, EVALUATION_SEED + episodes * seed, max_steps)
+        few = make_envs(config.world, episodes)
+        found = run_episodes(few, policy, EVALUATION_SEED + episodes * seed, episodes, max_steps)
         return found, [asdict(said) for said in policy.log]
 
 

@@ -28,7 +28,7 @@ from plaudit.rollout import Recorder, walk
 from plaudit.routes.base import Met
 from plaudit.routes.direct import words
 from plaudit.stages.arms import Arm
-from plaudit.stages.parts import CALIBRATION_SEED, cores, make_envs, make_llm, make_route, make_world
+from plaudit.stages.parts import CALIBRATION_SEED, cores, evaluation_envs, make_llm, make_route, make_world
 
 SAMPLE = 12
 """Situations that each arm's questions are tried on."""
@@ -93,9 +93,11 @@ def _pilot(config: RunConfig, world: World, histories: set[int]) -> Pilot:
     from plaudit.stages.train import wrapped_task
 
     start, acting = time.perf_counter(), config.policy
-    copies, length = acting.episodes * config.train.seeds, acting.max_steps or 200
+    length = acting.max_steps or 200
+    envs = evaluation_envs(config.world, acting.episodes * config.train.seeds)
+    copies = envs.num_envs
     recorder, policy = Recorder(copies, copies * length), RandomPolicy(world.action_space, 0)
-    for made in islice(walk(make_envs(config.world, copies), policy, CALIBRATION_SEED), length):
+    for made in islice(walk(envs, policy, CALIBRATION_SEED), length):
         recorder.add(made)
     recording = recorder.recording()
     steps = [s for s in words(recording, world) if s.episode < copies]  # the first episode of each copy

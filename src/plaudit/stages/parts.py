@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Iterator
 from importlib import util
@@ -14,7 +15,7 @@ from gymnasium.vector import VectorEnv
 from plaudit import prompts, registry
 from plaudit.config import JudgeConfig, LLMConfig, RunConfig, WorldConfig
 from plaudit.envs.base import World
-from plaudit.errors import MissingExtraError, StoreError
+from plaudit.errors import ConfigError, MissingExtraError, StoreError, did_you_mean
 from plaudit.llms.base import LLM
 from plaudit.llms.ledger import Ledger, LedgerLLM
 from plaudit.policies.base import Policy
@@ -35,18 +36,38 @@ def cores() -> int:
 
 def make_world(config: WorldConfig) -> World:
     """One copy, that can render."""
-    cls = registry.load("worlds", config.name)
-    return cls(**_options(cls, config))
+    return registry.load("worlds", config.name)(**world_choices(config))
 
 
 def make_envs(config: WorldConfig, num_envs: int) -> VectorEnv:
     """Many copies that step together."""
-    cls = registry.load("worlds", config.name)
-    return cls.vector(num_envs, **_options(cls, config))
+    return registry.load("worlds", config.name).vector(num_envs, **world_choices(config))
 
 
-def _options(cls: type[World], config: WorldConfig) -> dict[str, Any]:
-    return {"size": config.size} if cls.sizes else {}
+def evaluation_envs(config: WorldConfig, episodes: int) -> VectorEnv:
+    """As many copies as episodes, or as many as this world can bear."""
+    return make_envs(config, min(episodes, registry.load("worlds", config.name).most_copies))
+
+
+def settled(config: RunConfig) -> RunConfig:
+    """The same settings with all that the world leaves to choose filled in, so that a run's record shows it."""
+    return dataclasses.replace(config, world=dataclasses.replace(config.world, **world_choices(config.world)))
+
+
+def world_choices(config: WorldConfig) -> dict[str, Any]:
+    """Arguments of the world's constructor; the usual one where nothing was chosen."""
+    cls: type[World] = registry.load("worlds", config.name)
+    chosen = {k: v for k, v in vars(config).items() if k != "name" and v}
+    for key, value in chosen.items():
+        known = cls.choices.get(key)
+        if known is None:
+            has = ", ".join(cls.choices) or "none"
+            raise ConfigError(
+                f"the world {config.name!r} has no choice of {key} (it has: {has}). Leave out world.{key}."
+            )
+        if value not in known:
+            raise ConfigError(f"{config.name} has no {key} {value!r}.{did_you_mean(str(value), map(str, known))}")
+    return {key: chosen.get(key, values[0]) for key, values in cls.choices.items()}
 
 
 def make_route(name: str) -> Route:
