@@ -152,14 +152,16 @@ class MiniWoBVector(VectorEnv):
         self._states: list[State] = [BLANK] * num_envs
         self._steps = np.zeros(num_envs, int)
         self._draws = [np.random.default_rng() for _ in range(num_envs)]
+        self._next = [0] * num_envs
+        self._draw(np.ones(num_envs, bool))
 
     def reset(self, *, seed: int | list[int] | None = None, options: dict | None = None) -> tuple[Observation, dict]:
-        seeds: list[int | None]
-        if seed is None:
-            seeds = [self._next_seed(i) for i in range(self.num_envs)]
-        else:
-            seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else list(seed)
-            self._draws = [np.random.default_rng(one) for one in seeds]
+        if seed is not None:
+            chosen = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else list(seed)
+            self._draws = [np.random.default_rng(one) for one in chosen]
+            self._next = chosen
+        seeds: list[int | None] = [*self._next]
+        self._draw(np.ones(self.num_envs, bool))
         self._states = self.frames.begin(seeds)
         self._steps[:] = 0
         nothing = np.zeros(self.num_envs, bool)
@@ -178,7 +180,7 @@ class MiniWoBVector(VectorEnv):
         ]
         self._steps += 1
         last = self._steps >= self.task.limit
-        seeds = [self._next_seed(i) if autoreset else None for i in range(self.num_envs)]
+        seeds: list[int | None] = [one if autoreset else None for one in self._next]
         made, fresh = self.frames.step(commands, self._states, seeds, last.tolist(), wait=self._pixels)
         terminated = np.array([state.done for state in made])
         crashed = np.array([state.crashed for state in made])
@@ -192,17 +194,21 @@ class MiniWoBVector(VectorEnv):
                 fresh = self.frames.begin([s if over else None for s, over in zip(seeds, ended, strict=True)])
             self._states = [new if over else old for old, new, over in zip(made, fresh, ended, strict=True)]
             self._steps[ended] = 0
+            self._draw(ended)
             infos |= {"final_obs": obs, "final_info": dict(infos), "_final_obs": ended}
             obs = {name: part.copy() for name, part in obs.items()}
             for name, part in self._observe(self._states).items():
                 obs[name][ended] = part[ended]
         return obs, reward, terminated, truncated, infos
 
-    def close(self, **_: Any) -> None:
-        self.frames.close()
+    def close_extras(self, **_: Any) -> None:
+        if "frames" in vars(self):
+            self.frames.close()
 
-    def _next_seed(self, copy: int) -> int:
-        return int(self._draws[copy].integers(2**31))
+    def _draw(self, copies: NDArray[np.bool_]) -> None:
+        """The seed of the episode after the one that begins now, for these copies."""
+        for i in np.flatnonzero(copies):
+            self._next[i] = int(self._draws[i].integers(2**31))
 
     def _observe(self, states: list[State]) -> Observation:
         pictures = self.frames.pictures() if self._pixels else None

@@ -121,7 +121,7 @@ class Actions:
 
     def parse(self, reply: str) -> int | None:
         """The one action that a reply names, whether or not it does something now; else None."""
-        found = _FORMS.match(reply.strip().rstrip("."))
+        found = _FORMS.match(reply.strip()) or _FORMS.match(reply.strip().removesuffix("."))
         if found is None:
             return None
         return self._number(found.groupdict())

@@ -206,17 +206,22 @@ class Browser:
         searched = 0
         while (stop := self._buffer.find(b"\0", searched)) < 0:
             searched = len(self._buffer)
-            if not select.select([self._read], [], [], max(0.0, end - time.monotonic()))[0]:
-                self.close()
-                raise BrowserGoneError(f"the browser gave no answer in {TIMEOUT:.0f} s. Run the command again.")
+            if not select.select([self._read], [], [], 0.2)[0]:
+                # Its own children may hold the pipe open for a while after its death.
+                self._expect(self.process.poll() is None, "the browser was killed")
+                self._expect(time.monotonic() < end, f"the browser gave no answer in {TIMEOUT:.0f} s")
+                continue
             chunk = os.read(self._read, 1 << 20)
-            if not chunk:
-                self.close()
-                raise BrowserGoneError("the browser was killed. Run the command again.")
+            self._expect(bool(chunk), "the browser was killed")
             self._buffer += chunk
         message = bytes(self._buffer[:stop])
         del self._buffer[: stop + 1]
         return message
+
+    def _expect(self, well: bool, trouble: str) -> None:
+        if not well:
+            self.close()
+            raise BrowserGoneError(f"{trouble}. Run the command again.")
 
     def close(self) -> None:
         """End it, with all its processes, and remove its profile."""

@@ -117,7 +117,8 @@
       elements = [];
       const rows = [];
       list(document.body, rows, false);
-      return { utterance: core.getUtterance(), rows, done: WOB_DONE_GLOBAL, raw: WOB_RAW_REWARD_GLOBAL };
+      const told = core.getUtterance(); // a few pages give an object
+      return { utterance: told.utterance ?? told, rows, done: WOB_DONE_GLOBAL, raw: WOB_RAW_REWARD_GLOBAL };
     }
 
     // ---- acting -------------------------------------------------------------------------------------------------------

@@ -109,18 +109,18 @@ _SLOTS = {
     2: "click-button-sequence click-test-2 click-test-transfer enter-date enter-text enter-text-2 enter-text-dynamic "
     "enter-time drag-single-shape highlight-text",
     3: "click-collapsible click-collapsible-nodelay click-dialog copy-paste draw-circle draw-line find-word focus-text "
-    "focus-text-2 generate-number drag-box guess-number scroll-text scroll-text-2",
+    "focus-text-2 generate-number drag-box scroll-text scroll-text-2",
     5: "click-dialog-2 click-widget copy-paste-2 enter-password login-user circle-center click-color ascending-numbers "
-    "highlight-text-2",
+    "highlight-text-2 guess-number",
     8: "click-checkboxes click-checkboxes-soft click-checkboxes-transfer click-option count-sides drag-cube "
     "drag-shapes drag-shapes-2 identify-shape form-sequence form-sequence-2 multi-layouts multi-orderings click-tab",
     20: "click-menu-2 click-shape email-inbox-delete email-inbox-forward email-inbox-forward-nl email-inbox-important "
     "email-inbox-noscroll email-inbox-reply email-inbox-star-reply click-pie click-pie-nodelay",
-    32: "form-sequence-3 daily-calendar",
+    32: "form-sequence-3 visual-addition",
     40: "grid-coordinate",
-    48: "choose-date choose-date-easy choose-date-medium choose-date-nodelay number-checkboxes",
+    48: "choose-date choose-date-easy choose-date-medium choose-date-nodelay number-checkboxes text-editor",
     64: "book-flight book-flight-nodelay email-inbox email-inbox-forward-nl-turk email-inbox-nl-turk order-food",
-    80: "social-media social-media-all social-media-some",
+    96: "daily-calendar social-media social-media-all social-media-some",
 }
 _FIELDS = _names(
     "enter-date enter-text enter-text-2 enter-text-dynamic enter-time unicode-test use-autocomplete search-engine "

@@ -116,11 +116,11 @@ def named(text: str, asked: str) -> int:
 
 @lru_cache(maxsize=4096)
 def fields(task: str, asked: str) -> tuple[str, ...]:
-    """The values that the instruction gives, as the package reads them out of it."""
+    """The values that the instruction gives, as the package reads them; of free wording what is quoted, then the names."""
     try:
         found = get_field_extractor(task)(asked)
     except (KeyError, ValueError):
-        return ()
+        return tuple(dict.fromkeys(re.findall(r'"([^"]+)"', asked) + re.findall(r"(?<=\w )[A-Z]\w+", asked)))
     return tuple(str(value) for _, value in found)
 
 
