@@ -26,7 +26,7 @@ from plaudit.errors import ConfigError, PlauditError
 from plaudit.rollout import run_episodes
 from plaudit.spaces import MASK, to_text
 
-PACKAGE = "click-checkboxes click-dialog email-inbox enter-text login-user search-engine use-autocomplete".split()
+PACKAGE = ["click-checkboxes", "click-dialog", "email-inbox", "enter-text", "login-user", "search-engine", "use-autocomplete"]
 
 
 @pytest.fixture(scope="module", autouse=True)
