@@ -29,6 +29,8 @@ class Entry:
 KINDS: dict[str, dict[str, Entry]] = {
     "worlds": {
         "doorkey": Entry("plaudit.envs.gridworld:DoorKey"),
+        "nethack": Entry("plaudit.envs.nethack:NetHack", extra="nethack"),
+        "minihack": Entry("plaudit.envs.minihack:MiniHack", extra="nethack"),
     },
     "llms": {
         "embedded": Entry("plaudit.llms.embedded:EmbeddedLLM", extra="embedded"),
