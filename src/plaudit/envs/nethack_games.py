@@ -54,14 +54,13 @@ class GameError(PlauditError):
 class Watched(NLE):  # type: ignore[misc]
     """Mixed in before one of nle's environments: keeps every page of a message and the last screen of a game."""
 
-    sober = False
-    """Whether success does not count while the hero hallucinates."""
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.pages: list[bytes] = []
         self.kept: tuple[Any, ...] | None = None
         self.quitting = False
         super().__init__(*args, **kwargs)
+        self.places = {name: i for i, name in enumerate(self._observation_keys)}
+        """Where each array stands in ``last_observation``."""
 
     def begin(self, core: int, display: int) -> None:
         """A new game; the same two numbers give the same game."""
@@ -78,8 +77,7 @@ class Watched(NLE):  # type: ignore[misc]
 
     def part(self, name: str) -> Any:
         """One array of the last screen, which the next step overwrites."""
-        index = self._observation_keys.index(name)
-        return (self.last_observation if self.kept is None else self.kept)[index]
+        return (self.kept or self.last_observation)[self.places[name]]
 
     def message(self) -> bytes:
         """Everything that was said since the step before, all pages of it."""
@@ -102,10 +100,17 @@ class Watched(NLE):  # type: ignore[misc]
         self.kept, self.quitting = tuple(part.copy() for part in observation), True
         super()._quit_game(observation, done)
 
+    def _get_observation(self, observation: Any) -> dict[str, Any]:
+        return {}  # what is seen is read by `part`
+
+
+class Sober(tasks.NetHackOracle):  # type: ignore[misc]
+    """The Oracle task, in which nothing counts while the hero hallucinates and takes anything for the Oracle."""
+
     def _is_episode_end(self, observation: Any) -> Any:
-        status = super()._is_episode_end(observation)
-        condition = observation[self._blstats_index][nethack.NLE_BL_CONDITION]
-        return self.StepStatus.RUNNING if self.sober and condition & nethack.BL_MASK_HALLU else status
+        if observation[self._blstats_index][nethack.NLE_BL_CONDITION] & nethack.BL_MASK_HALLU:
+            return self.StepStatus.RUNNING
+        return super()._is_episode_end(observation)
 
 
 def _text(message: Any) -> bytes:
@@ -127,7 +132,8 @@ class Unnamed(tasks.NetHackStaircase):  # type: ignore[misc]
 
 def nethack_game(task: str, actions: str, screen: bool) -> Watched:
     """One NetHack with this task's rewards and end."""
-    mixed = type(f"Watched{TASKS[task].__name__}", (Watched, TASKS[task]), {"sober": task == "oracle"})
+    own = Sober if task == "oracle" else TASKS[task]
+    mixed = type(f"Watched{own.__name__}", (Watched, own), {})
     keys = KEYS + (SCREEN_KEYS if screen else ())
     chosen = {"actions": nethack.USEFUL_ACTIONS} if actions == "full" else {}
     game: Watched = mixed(observation_keys=keys, fix_moon_phase=True, **chosen)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
 from nle import nethack
+from numpy.typing import NDArray
 
 from plaudit.envs import nethack_reader as reader
 from plaudit.spaces import to_text
@@ -51,7 +52,6 @@ def parse_action(reply: str, words: Sequence[str], keys: Sequence[int]) -> int |
     return words.index(text) if text in words else None
 
 
-@lru_cache(8192)
 def glyph_name(glyph: int) -> str:
     """What a player calls this glyph; empty for what is not worth a word. Objects by their looks, not by what they are."""
     if glyph >= nethack.MAX_GLYPH:
@@ -82,41 +82,57 @@ def where(east: int, south: int) -> str:
     return first + (f" and {told[1][0]} to the {told[1][1]}" if told[1:] else "")
 
 
-def numbers(obs: Any) -> tuple[dict[str, int], dict[str, int]]:
+Numbers = dict[str, int]
+
+
+def numbers(obs: Any) -> tuple[Numbers, Numbers]:
     """The status line, and what changed in it, as whole numbers by name."""
     status = np.rint(obs["status"] * reader.SCALE).astype(int).tolist()
     change = np.rint(obs["change"] * reader.CHANGE_SCALE).astype(int).tolist()
     return dict(zip(reader.STATUS, status, strict=True)), dict(zip(reader.CHANGE, change, strict=True))
 
 
-def things(obs: Any) -> list[tuple[int, int, str]]:
-    """What lies or stands nearby: squares to the east, to the south, name; nearest first, the hero left out."""
-    crop = obs["crop"]
-    found = []
-    for row, column in np.argwhere(crop != nethack.GLYPH_CMAP_OFF).tolist():
-        east, south = column - reader.PAD, row - reader.PAD
-        name = glyph_name(int(crop[row, column]))
-        if name and (east or south) and not name.endswith("staircase down"):
+@cache
+def _names() -> list[str]:
+    """Name of every glyph, the staircase down left out since it has a sentence of its own."""
+    return ["" if glyph == reader.STAIRS_DOWN else glyph_name(glyph) for glyph in range(reader.NO_GLYPH + 1)]
+
+
+def _outwards() -> list[tuple[int, int, int]]:
+    """Cells of the crop around the hero, nearest first: index, squares to the east, squares to the south."""
+    cells = [(*divmod(i, reader.CROP)[::-1], i) for i in range(reader.CROP**2)]
+    away = [(i, column - reader.PAD, row - reader.PAD) for column, row, i in cells]
+    return sorted(away, key=lambda c: (max(abs(c[1]), abs(c[2])), abs(c[1]) + abs(c[2]), c))[1:]
+
+
+_OUTWARDS = _outwards()
+
+
+def things(crop: NDArray[np.integer], most: int = THINGS) -> list[tuple[int, int, str]]:
+    """The nearest things: squares to the east, squares to the south, name; without the hero and the staircase down."""
+    cells, names, found = crop.ravel().tolist(), _names(), []
+    for index, east, south in _OUTWARDS:
+        if name := names[cells[index]]:
             found.append((east, south, name))
-    return sorted(found, key=lambda t: (max(abs(t[0]), abs(t[1])), abs(t[0]) + abs(t[1]), t))
+            if len(found) == most:
+                break
+    return found
 
 
-def sight(obs: Any) -> str:
+def sight(now: Numbers, crop: NDArray[np.integer]) -> str:
     """The stairs, then what is near."""
-    now, _ = numbers(obs)
     if now["on_stairs"]:
         told = "You stand on the staircase down."
     elif now["stairs_seen"]:
         told = f"You see the staircase down, {where(now['stairs_east'], now['stairs_south'])}."
     else:
         told = "You see no staircase down."
-    near = [f"{name}, {where(east, south)}" for east, south, name in things(obs)[:THINGS]]
+    near = [f"{name}, {where(east, south)}" for east, south, name in things(crop)]
     return f"{told} Near you: {'; '.join(near)}." if near else told
 
 
-def status_line(obs: Any) -> str:
+def status_line(now: Numbers) -> str:
     """The status line in words."""
-    now, _ = numbers(obs)
     state = [_HUNGER[min(now["hunger"], len(_HUNGER) - 1)], _BURDEN[min(now["burden"], len(_BURDEN) - 1)]]
     state += [condition for condition in reader.CONDITIONS if now[condition]]
     carried = f"You carry {now['items']} things" + (", a key among them." if now["has_key"] else ".")
@@ -126,9 +142,8 @@ def status_line(obs: Any) -> str:
     )
 
 
-def changes(obs: Any) -> list[str]:
+def changes(now: Numbers, change: Numbers) -> list[str]:
     """What is different from before, the weightiest last."""
-    now, change = numbers(obs)
     if not change["steps"]:
         return ["You have just begun."]
     moved = change["x"] or change["y"]
@@ -154,7 +169,7 @@ def _side(east: int, south: int) -> str:
     return ("south" if south > 0 else "north" if south else "") + ("east" if east > 0 else "west" if east else "")
 
 
-def _stairs(now: dict[str, int], change: dict[str, int]) -> list[str]:
+def _stairs(now: Numbers, change: Numbers) -> list[str]:
     if now["on_stairs"] and (change["x"] or change["y"]):
         return ["You stepped onto the staircase down."]
     if change["stairs_seen"] > 0:
@@ -182,19 +197,19 @@ def describe(obs: Any, description: str) -> str:
     """An observation as an LLM is shown it."""
     if description == "screen":
         return screen(obs)
+    now, change = numbers(obs)
     said = message(obs)
     told = f'The game says: "{said}"' if said else ""
     if description == "changes":
-        _, change = numbers(obs)
         begin = f"In the last {change['steps']} steps:" if change["steps"] else ""
-        return " ".join(part for part in (begin, *changes(obs), told) if part)
-    return " ".join(part for part in (sight(obs), status_line(obs), *changes(obs), told) if part)
+        return " ".join(part for part in (begin, *changes(now, change), told) if part)
+    return " ".join(part for part in (sight(now, obs["crop"]), status_line(now), *changes(now, change), told) if part)
 
 
 def event(obs: Any) -> str:
     """What has just happened, without numbers: what the game says, or else the change that weighs most."""
     said = message(obs)
-    return re.sub(r"\s*\d+( squares?)?", "", said if said else changes(obs)[-1])
+    return re.sub(r"\s*\d+( squares?)?", "", said or changes(*numbers(obs))[-1])
 
 
 def features(obs: Any) -> dict[str, bool | int | float | str]:
