@@ -72,6 +72,8 @@ def dispatch(words: list[str]) -> int:
         return compare(rest)
     if verb == "forecast":
         return forecast(rest)
+    if verb == "play":
+        return play(rest)
     return one_stage(verb, rest)
 
 
@@ -115,6 +117,15 @@ def compare(words: list[str]) -> int:
     path = run_arms(config, arms, out or f"runs/compare-{name}", budget)
     print(f"\nreport: {path}")
     return 0
+
+
+def play(words: list[str]) -> int:
+    """``plaudit play [WORLD|RUN] [--policy NAME] [--reward RUN] [--record FILE] [--SECTION.SETTING VALUE ...]``."""
+    from plaudit.cli_words import parse_play
+    from plaudit.stages.play import play as show
+
+    options, config = parse_play(words)
+    return show(config, options)
 
 
 def forecast(words: list[str]) -> int:
