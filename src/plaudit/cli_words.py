@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from plaudit.budget import Budget
     from plaudit.config import RunConfig
     from plaudit.stages.arms import Arm
+    from plaudit.stages.minari_data import MinariOptions
     from plaudit.stages.play import PlayOptions
+    from plaudit.store import Run
 
 VERBS = {
     "run": "All stages, from world to report; goes on where it stopped.",
@@ -31,6 +33,13 @@ VERBS = {
     "report": "Write the run's report.html.",
     "list": "Worlds, models, protocols, routes, prompts, recipes.",
 }
+MINARI = """
+
+As a data set of Farama's Minari, of a run's recorded episodes or of a world:
+plaudit collect WORLD|RUN --to minari [--dataset NAMESPACE/NAME-v0]
+                [--episodes N] [--policy random|expert|RUN/train/ARM-SEED]
+                [--out FOLDER] [--texts] [settings of the world]"""
+"""What ``plaudit collect --help`` says besides."""
 CEILINGS = {"--max-tokens": int, "--max-usd": float, "--max-hours": float}
 """Hard ceilings: what would pass one is not begun, what is done is kept."""
 OPTIONS = {
@@ -118,6 +127,26 @@ def parse_play(words: list[str]) -> tuple[PlayOptions, RunConfig]:
     if out:
         raise ConfigError("plaudit play keeps nothing but a recording: --record FILE.gif")
     return PlayOptions(**found), config
+
+
+def parse_minari(words: list[str]) -> tuple[MinariOptions, Run | RunConfig]:
+    """The options of ``plaudit collect --to minari``, and the run that was named, else the settings of the world."""
+    from plaudit.stages.minari_data import MinariOptions
+    from plaudit.store import Run
+
+    found: dict[str, Any] = {"texts": "--texts" in words}
+    words, to = take([word for word in words if word != "--texts"], "--to")
+    if to != "minari":
+        raise ConfigError(f"--to takes minari, got {to!r}.")
+    for option in ("--dataset", "--episodes", "--policy", "--out"):
+        words, text = take(words, option)
+        if text:
+            found[option.removeprefix("--")] = number(option, text, int, 1) if option == "--episodes" else text
+    if words and (Path(words[0]) / "run.json").is_file():
+        if len(words) > 1:
+            raise ConfigError(f"a run's settings are fixed: leave out {words[1]}.")
+        return MinariOptions(**found), Run.open(Path(words[0]))
+    return MinariOptions(**found), parse_config("collect", words)[2]
 
 
 def parse_config(verb: str, words: list[str], base: RunConfig | None = None) -> tuple[str, str, RunConfig]:

@@ -1,4 +1,4 @@
-"""An episode as a GIF (Pillow) or an MP4 (``pip install 'plaudit[record]'``): the world's pictures, with a caption below each.
+"""An episode as a GIF (Pillow) or an MP4 (extra ``record``): the world's pictures, with a caption below each.
 
 ``plaudit play doorkey --policy expert --record episode.gif``. A world without pictures is shown by its text. The file
 appears whole or not at all. Leaves out sound, and pictures of changing size (they are fitted to the first).

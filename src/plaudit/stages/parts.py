@@ -124,7 +124,8 @@ def make_policy(config: RunConfig, name: str, world: World, seed: int) -> Policy
     folder = Path(name)
     if not folder.is_dir():
         raise StoreError(
-            f"there is no policy {name!r}. Give 'random', 'expert' or the folder of a trained agent: runs/NAME/train/ARM-SEED"
+            f"there is no policy {name!r}. Give 'random', 'expert' or the folder of a trained agent: "
+            "runs/NAME/train/ARM-SEED"
         )
     width = Run.open(folder.parent.parent).config.train.width
     return TrainedPolicy.load(folder, world.observation_space, world.action_space, width, seed)

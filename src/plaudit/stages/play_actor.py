@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from plaudit.vector import rows
 NAMES = ("me", "random", "expert", "llm")
 SHOWN, MOST = 20, 200
 """Actions that are listed at every step; where there are more, ``?`` lists so many of them."""
+LINE = 78
+"""Characters of a line of actions."""
 
 
 class Quit(Exception):
@@ -76,9 +79,10 @@ class Person:
 
 
 def numbered(actions: list[str]) -> str:
-    """``1 turn left   2 turn right``; empty where there are none."""
-    rest = f"   and {len(actions) - MOST:,} more" if len(actions) > MOST else ""
-    return "   ".join(f"{i} {action}" for i, action in enumerate(actions[:MOST], 1)) + rest
+    """``1 turn left   2 turn right``, no action broken between two lines; empty where there are none."""
+    rest = f"\nand {len(actions) - MOST:,} more" if len(actions) > MOST else ""
+    glued = [f"{i} {action}".replace(" ", "\0") for i, action in enumerate(actions[:MOST], 1)]
+    return textwrap.fill("   ".join(glued), LINE, break_long_words=False).replace("\0", " ") + rest
 
 
 def usual() -> str:
@@ -140,7 +144,7 @@ def said(policy: Policy) -> list[str]:
     last = policy.log[-1]
     lines = [f"thought: {last.thought}"] * bool(last.thought) + [f"criticism: {last.criticism}"] * bool(last.criticism)
     how = "" if last.how == "ok" else f" ({last.how}: {last.executed!r} was done)"
-    return [*lines, f"said: {best_first(last.reply)}{how}"]
+    return [*lines, f"the LLM said: {best_first(last.reply)}{how}"]
 
 
 def best_first(reply: str) -> str:

@@ -81,7 +81,7 @@ class Screen:
         self.console.print(block, width=width)
 
     def _lines(self, shown: Shown) -> list[str]:
-        return [*shown.caption(self.fitted), *shown.said, "", shown.step.text]
+        return [*shown.caption(self.fitted), *shown.said, "", "What an LLM is shown:", shown.step.text, ""]
 
     def _plain(self, shown: Shown) -> None:
         first = " | ".join(shown.caption(self.fitted))
