@@ -166,7 +166,8 @@ def parse_config(verb: str, words: list[str], base: RunConfig | None = None) -> 
     if words and not words[0].startswith("-"):
         (world, _, task), words = words[0].partition(":"), words[1:]
         if world not in entries("worlds") and ("/" in world or Path(world).exists()):
-            raise ConfigError(f"{world} is no run: it has no run.json. Make one: plaudit {verb} doorkey --out {world}")
+            maker = "run" if verb == "play" else verb
+            raise ConfigError(f"{world} is no run: it has no run.json. Make one: plaudit {maker} doorkey --out {world}")
         if world not in entries("worlds"):
             raise ConfigError(f"there is no world {world!r}.{did_you_mean(world, entries('worlds'))}")
     if recipe or world or base is None:

@@ -131,15 +131,17 @@ def _episode(
     title = f"{config.world.name} {config.world.task}".strip()
     title = f"{title}, episode {number + 1}, seed {seed}, played by {name}. The goal is to {world.goal}."
     screen = Screen(console, title, reward is not None, room=6 if name == "me" else 2)
-    if not screen.draws:
-        _tell(title)
     delay = options.delay if options.delay is not None else 0.25 * (screen.draws and name != "me")
     step, total, summed, before, stopped = None, 0.0, 0.0, list[Step](), False
     try:
         with actor(config, name, world, seed, _ask, _tell) as policy:
+            if not screen.draws:
+                _tell(title)
             for step in episode_steps(world, policy, PLAY_SEED + seed, screen.draws or film is not None):
                 value = step_rewards([*before, step], reward)[-1] if reward else None
-                total, summed, before = total + step.task_reward, summed + (value or 0.0), [step]
+                # An agent gets nothing for the start, so neither sum counts it.
+                total, before = total + step.task_reward, [step]
+                summed += value if value is not None and step.step else 0.0
                 _show(Shown(step, total, value, summed, said(policy) if step.step else []), screen, film)
                 time.sleep(delay)
                 if options.max_steps and step.step >= options.max_steps:
