@@ -1,4 +1,4 @@
-"""plaudit play: a person at a scripted keyboard, every policy, recordings that decode, and clear words for what is wrong."""
+"""plaudit play: a person at a keyboard, every policy, recordings that decode, and clear words for what is wrong."""
 
 import io
 import re

@@ -157,5 +157,6 @@ def _ends(difference: Interval) -> tuple[float, float]:
 
 def _who(arm: Arm, start: bool = True) -> str:
     article = {"task": "the ", "constant": "a ", "constant-minus": "a "}.get(arm.name, "")
-    words = "a random policy" if arm.name == "random" else f"the agent trained on {article}{label(arm.name)}"
+    untrained = {"random": "a random policy", "expert": "the scripted expert"}
+    words = untrained.get(arm.name) or f"the agent trained on {article}{label(arm.name)}"
     return words[0].upper() + words[1:] if start else words
