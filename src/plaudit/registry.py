@@ -53,6 +53,7 @@ KINDS: dict[str, dict[str, Entry]] = {
         "constant-minus": Entry("plaudit.routes.controls:ConstantMinus"),
         "random": Entry("plaudit.routes.controls:Random"),
         "count": Entry("plaudit.routes.controls:Count"),
+        "expert": Entry("plaudit.routes.controls:Expert"),
     },
 }
 
