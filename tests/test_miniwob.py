@@ -26,7 +26,7 @@ from plaudit.errors import ConfigError, PlauditError
 from plaudit.rollout import run_episodes
 from plaudit.spaces import MASK, to_text
 
-PACKAGE = ["click-checkboxes", "click-dialog", "email-inbox", "enter-text", "login-user", "search-engine", "use-autocomplete"]
+PACKAGE = ("click-checkboxes", "click-dialog", "email-inbox", "enter-text", "login-user", "search-engine")
 
 
 @pytest.fixture(scope="module", autouse=True)
