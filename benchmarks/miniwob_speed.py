@@ -27,6 +27,7 @@ from plaudit.envs.miniwob_expert import KNOWN
 
 TASKS = ("click-test", "click-dialog", "enter-text", "email-inbox")
 ROLES = {"button": "button", "input_text": "text field", "textarea": "text area"}
+SHOWN = (*ROLES, "span")
 
 
 class Package:
@@ -53,7 +54,7 @@ class Package:
 
     def action(self, obs: dict[str, Any]) -> dict[str, Any]:
         """The solver's next action, on the package's own list of elements."""
-        listed = [e for e in obs["dom_elements"] if e["ref"] > 0]
+        listed = [e for e in obs["dom_elements"] if e["ref"] > 0 and (e["text"] or e["tag"] in SHOWN)]
         asked, page = obs["utterance"], tuple(map(element, listed))
         values = words.fields(self.task, asked)
         found = re.fullmatch(r"(click|type) (\d+)(?: (\w))?", KNOWN[self.task](page, values, asked))
@@ -71,6 +72,8 @@ class Package:
 def element(listed: dict[str, Any]) -> words.Element:
     """One of the package's elements as the solver reads it."""
     name = listed["text"] or (listed["id"] or listed["classes"] if listed["tag"] == "span" else "")
+    if "titlebar-close" in listed["classes"]:
+        name = "Close"
     return words.Element(ROLES.get(listed["tag"], "text"), name, str(listed["value"]), 0, (0, 0, 1, 1))
 
 

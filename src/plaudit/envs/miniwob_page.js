@@ -247,9 +247,11 @@
 
     // ---- listing ------------------------------------------------------------------------------------------------------
 
+    const OURS = new Set(["query", "reward-display", "sync-task-cover", "click-canvas", "attention-canvas"]);
+    const UNSEEN = new Set(["SCRIPT", "STYLE", "BR", "defs", "clipPath"]);
+
     function list(el, rows, named) {
-      if (/^(query|reward-display|sync-task-cover|click-canvas|attention-canvas)$/.test(el.id)) return;
-      if (/^(SCRIPT|STYLE|BR|DEFS|CLIPPATH)$/i.test(el.tagName)) return;
+      if (OURS.has(el.id) || UNSEEN.has(el.tagName)) return;
       if (!el.checkVisibility({ visibilityProperty: true })) return;
       const role = roleOf(el, named);
       if (role) add(el, role, rows);
@@ -278,20 +280,25 @@
         Math.round(r.left), Math.round(r.top), Math.round(r.width), Math.round(r.height)]);
     }
 
-    const ownText = (el) => [...el.childNodes].filter((n) => n.nodeType === 3).map((n) => n.data).join(" ").trim();
+    function ownText(el) {
+      let text = "";
+      for (let node = el.firstChild; node; node = node.nextSibling) if (node.nodeType === 3) text += " " + node.data;
+      return text.trim();
+    }
+
+    const FIXED = { BUTTON: "button", A: "link", TEXTAREA: "text area", SELECT: "list", IMG: "image", CANVAS: "canvas" };
 
     function roleOf(el, named) {
       if (el instanceof SVGElement) {
         if (el.tagName === "text") return el.textContent.trim() ? "label" : "";
         return /^(rect|circle|ellipse|polygon|polyline|path|line|image)$/.test(el.tagName) ? "shape" : "";
       }
-      const fixed = { BUTTON: "button", A: "link", TEXTAREA: "text area", SELECT: "list", IMG: "image", CANVAS: "canvas" };
       if (el.tagName === "INPUT") {
         const kinds = { checkbox: "checkbox", radio: "radio", button: "button", submit: "button", range: "slider",
           password: "password field", hidden: "" };
         return kinds[el.type] ?? "text field";
       }
-      if (fixed[el.tagName]) return fixed[el.tagName];
+      if (FIXED[el.tagName]) return FIXED[el.tagName];
       if (el.isContentEditable && !el.parentElement.isContentEditable) return "text area";
       if (el.tagName === "LABEL" && el.control && el.control.checkVisibility()) return "";
       if (ownText(el)) return named ? "" : "text";
