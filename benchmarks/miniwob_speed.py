@@ -3,8 +3,8 @@
     python benchmarks/miniwob_speed.py               # some minutes
     python benchmarks/miniwob_speed.py --copies 8 --rounds 1
 
-The same scripted solver plays on both sides, in turns; medians over the rounds. The package is measured at its best, without
-screenshots. *Solved* is the share of episodes with a raw reward of 1 on either side.
+The same scripted solver plays on both sides, in turns; medians over the rounds. The package is measured at its best,
+without screenshots. *Solved* is the share of episodes with a raw reward of 1 on either side.
 """
 
 from __future__ import annotations

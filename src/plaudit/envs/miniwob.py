@@ -61,11 +61,7 @@ class MiniWoB(World):
         "task": tuple(NAMES),
         "actions": ("elements", "coordinates"),
         "observation": ("text", "pixels"),
-        "description": ("page", "event"),
-    }
-    settings: ClassVar[Mapping[str, Any]] = {
-        "collect": {"steps": 8_000, "num_envs": 32, "recorded": 8_000},
-        "train": {"num_envs": 32, "horizon": 32, "steps": 40_000, "seeds": 2},
+        "description": ("page", "summary", "event"),
     }
     most_copies: ClassVar[int] = 64
     metadata = {"render_modes": ["rgb_array"], "render_fps": 2}

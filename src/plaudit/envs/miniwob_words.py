@@ -195,10 +195,36 @@ def line(number: int, element: Element) -> str:
 
 
 def describe(obs: Any, kind: str) -> str:
-    """The instruction, the page (``kind`` is ``page``), and what has just happened, which a small model weighs most."""
-    shown = " ".join(line(i, e) for i, e in enumerate(read(obs))) or "nothing with a text"
-    page = f" The page shows: {shown}." if kind == "page" else ""
-    return f"The instruction is: {utterance(obs)}{page} {to_text(obs['event'])}"
+    """The instruction, what is seen as ``kind`` says, and what has just happened, which a small model weighs most.
+
+    ``page``: all elements; ``summary``: how the form stands beside the instruction; ``event``: nothing.
+    """
+    asked, page, happened = utterance(obs), read(obs), to_text(obs["event"])
+    if kind == "summary":
+        return f"{_summary(asked, page)} {happened}".strip()
+    shown = " ".join(line(i, e) for i, e in enumerate(page)) or "nothing with a text"
+    seen = f" The page shows: {shown}." if kind == "page" else ""
+    return f"The instruction is: {asked}{seen} {happened}"
+
+
+def _summary(asked: str, page: Sequence[Element]) -> str:
+    """What a form holds, counted beside what the instruction names; without names, so that one state reads as the other."""
+    boxes = [(named(e.name, asked) == 2, e.has("ticked")) for e in page if e.role in TICKED]
+    fields = [e for e in page if e.role in WRITABLE]
+    parts = []
+    if any(wanted for wanted, _ in boxes):
+        right, wrong = sum(a and b for a, b in boxes), sum(b and not a for a, b in boxes)
+        others = f"{wrong or 'no'} other{'' if wrong == 1 else 's'}"
+        parts.append(f"{_of(right, sum(a for a, _ in boxes))} of the named boxes are ticked and {others}.")
+    if fields:
+        right = len({e.value for e in fields if named(e.value, asked) == 2})
+        parts.append(f"{_of(right, len(fields))} of the fields hold a text that the instruction names.")
+    return " ".join(parts)
+
+
+def _of(part: int, whole: int) -> str:
+    """How many, in words that a small model tells apart."""
+    return "None" if part == 0 else "All" if part == whole else f"{part} of {whole}"
 
 
 def facts(obs: Any) -> dict[str, bool | int | float | str]:
