@@ -222,6 +222,8 @@ class TrainConfig:
     """Routes without an LLM that are trained beside the run's own: see plaudit list."""
     seeds: int = 5
     """Agents of each arm; seed 0, 1, ... is the same layouts and first weights in every arm."""
+    algorithm: Literal["ppo", "sac"] = "ppo"
+    """'ppo', for every world; 'sac' for continuous actions where a step of the world is dear (extra sac)."""
     workers: int = 0
     """Processes; 0 takes one for each processor this process may use."""
     steps: int = 204_800
@@ -231,11 +233,11 @@ class TrainConfig:
     horizon: int = 64
     """Steps of each copy between two updates."""
     epochs: int = 4
-    """Passes over the data of one update."""
+    """Passes over the data of one update; for sac, gradient steps after each step of all copies."""
     minibatch: int = 512
     """Transitions in one gradient step."""
     learning_rate: float = 1e-3
-    """Adam's step size at the start; falls linearly to 0."""
+    """Adam's step size at the start; falls linearly to 0 (with sac it stays)."""
     gamma: float = 0.97
     """Discount per step, the same for every arm."""
     gae_lambda: float = 0.95
@@ -363,6 +365,8 @@ def validate(config: RunConfig) -> None:
         ("train.workers", config.train.workers >= 0, "0 or more"),
         ("shaping.potential", not potential or task_weight > 0, POTENTIAL_NEEDS_TASK),
         ("train.memory", config.train.memory >= 0, "0 or more"),
+        ("train.memory", not config.train.memory or config.train.algorithm == "ppo", "0 with sac"),
+        ("train.normalize", not config.train.normalize or config.train.algorithm == "ppo", "false with sac"),
         ("train.gae_lambda", 0 <= config.train.gae_lambda <= 1, "between 0 and 1"),
         ("train.entropy", config.train.entropy >= 0, "0 or more"),
         ("train.gamma", 0 <= config.train.gamma < 1, "at least 0 and below 1"),

@@ -132,10 +132,20 @@ def check(config: RunConfig) -> None:
     world = make_world(config.world)
     if config.collect.policy != "llm":
         make_policy(config, config.collect.policy, world, config.seed)
+    if trained_arms(config):
+        check_agent(config, world)
     route = make_route(config.route)
     route.check(config, world)
     if route.asks or config.collect.policy == "llm":
         check_llm(config)
+
+
+def check_agent(config: RunConfig, world: World) -> None:
+    """Raise now what making the trainer would raise later."""
+    from plaudit.rl.agents import agent_record, make_agent, trainer_class
+
+    trainer_class(config.train.algorithm)
+    make_agent(agent_record(config.train), world.observation_space, world.action_space)
 
 
 def check_llm(config: RunConfig) -> None:
