@@ -1,8 +1,8 @@
 """Our PPO beside Stable-Baselines3's on the same small tasks: steps/s and what they have learnt, trained in turn.
 
-Run: python benchmarks/agents.py [seeds] (extra sac). Both get the same copies in the same process (Stable-Baselines3's through
-the adapter of ``rl/sb3.py``), the same network sizes, rollouts, minibatches, epochs and step sizes; one trains, then the other,
-the first one changing with the seed. Speeds are steps per second of the processor's time, medians; returns are the mean
+Run: python benchmarks/agents.py [seeds] (extra sac). Both get the same copies in the same process (Stable-Baselines3's
+through the adapter of ``rl/sb3.py``), the same network sizes, rollouts, minibatches, epochs and step sizes; one trains, then
+the other, the first one changing with the seed. Speeds are steps per second of the processor's time, medians; returns are the mean
 over the last tenth of the training's episodes, medians over the seeds. ``--sac`` measures SAC on Pendulum as well.
 """
 
@@ -103,10 +103,8 @@ def compare(task: str, config: PPOConfig, seeds: int) -> None:
     print(f"{task}, {config.steps:,} steps, {seeds} seeds")
     for name, label in (("ours", "plaudit PPO"), ("theirs", "Stable-Baselines3 PPO")):
         speeds, returns = zip(*found[name], strict=True)
-        spread = f"{min(returns):.0f} to {max(returns):.0f}"
-        print(
-            f"  {label:22} {statistics.median(speeds):8,.0f} steps/cpu-s   return {statistics.median(returns):7.0f} ({spread})"
-        )
+        speed, middle, least, most = statistics.median(speeds), statistics.median(returns), min(returns), max(returns)
+        print(f"  {label:22} {speed:8,.0f} steps/cpu-s   return {middle:6.0f} ({least:.0f} to {most:.0f})")
     ratios = [a[0] / b[0] for a, b in zip(found["ours"], found["theirs"], strict=True)]
     print(f"  ours / theirs: {statistics.median(ratios):.2f} times the speed (median of pairs)")
 

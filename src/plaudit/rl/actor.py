@@ -25,11 +25,11 @@ class Flat:
     """Batches of an observation space of boxes as ``(n, size)`` float32, and back."""
 
     def __init__(self, space: gym.Space[Any]) -> None:
-        parts = dict(space.spaces) if isinstance(space, spaces.Dict) else {"": space}
+        parts: dict[str, Any] = dict(space.spaces) if isinstance(space, spaces.Dict) else {"": space}
         for name, part in parts.items():
             if not isinstance(part, spaces.Box) or isinstance(part, Text | Codes) or name == MASK:
                 raise ConfigError(f"sac reads numbers only, not the observation part {name!r}: {part}. Use ppo.")
-        self.parts: dict[str, Any] = parts
+        self.parts = parts
         self.named = isinstance(space, spaces.Dict)
         self.ends = np.cumsum([int(np.prod(part.shape)) for part in self.parts.values()])
         self.size = int(self.ends[-1])
