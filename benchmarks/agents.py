@@ -2,8 +2,9 @@
 
 Run: python benchmarks/agents.py [seeds] (extra sac). Both get the same copies in the same process (Stable-Baselines3's
 through the adapter of ``rl/sb3.py``), the same network sizes, rollouts, minibatches, epochs and step sizes; one trains, then
-the other, the first one changing with the seed. Speeds are steps per second of the processor's time, medians; returns are the mean
-over the last tenth of the training's episodes, medians over the seeds. ``--sac`` measures SAC on Pendulum as well.
+the other, the first one changing with the seed. Speeds are steps per second of the processor's time, medians; returns are the
+mean over the last tenth of the training, medians over the seeds. Then what a memory costs on DoorKey, update by update in
+turn; with ``--sac`` SAC on Pendulum.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorWrapper
 from stable_baselines3.common.vec_env import VecNormalize
 
+from plaudit.envs.gridworld import DoorKeyVector
 from plaudit.rl.ppo import PPO, PPOConfig
 from plaudit.rl.sac import SAC, SACConfig
 from plaudit.rl.sb3 import Copies
@@ -109,6 +111,21 @@ def compare(task: str, config: PPOConfig, seeds: int) -> None:
     print(f"  ours / theirs: {statistics.median(ratios):.2f} times the speed (median of pairs)")
 
 
+def memory(updates: int = 12) -> None:
+    """PPO on DoorKey with memories of several sizes, one update each in turn."""
+    sizes, seconds = (0, 64, 128), dict[int, list[float]]()
+    trainers = {size: PPO(DoorKeyVector(64, 8), PPOConfig(memory=size), 0) for size in sizes}
+    for update in range(updates):
+        for size in sizes if update % 2 else sizes[::-1]:
+            start = time.process_time()
+            trainers[size].update()
+            seconds.setdefault(size, []).append(time.process_time() - start)
+    for size in sizes:
+        speed = 64 * 64 / statistics.median(seconds[size])
+        ratio = statistics.median(a / b for a, b in zip(seconds[0], seconds[size], strict=True))
+        print(f"DoorKey 8x8, memory of {size:3} units: {speed:8,.0f} steps/cpu-s, {ratio:.2f} times that without")
+
+
 def sac(task: str = "Pendulum-v1", seed: int = 0) -> None:
     """SAC's speed and return by the number of gradient steps for each step of the world."""
     base = SACConfig(steps=10_000, num_envs=8, horizon=50, learning_rate=1e-3, gamma=0.98, warmup=1000)
@@ -129,5 +146,6 @@ if __name__ == "__main__":
     words = [w for w in sys.argv[1:] if w != "--sac"]
     for name, settings in TASKS.items():
         compare(name, settings, int(words[0]) if words else 3)
+    memory()
     if "--sac" in sys.argv:
         sac()
