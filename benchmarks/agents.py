@@ -1,10 +1,10 @@
 """Our PPO beside Stable-Baselines3's on the same small tasks: steps/s and what they have learnt, trained in turn.
 
 Run: python benchmarks/agents.py [seeds] (extra sac). Both get the same copies in the same process (Stable-Baselines3's
-through the adapter of ``rl/sb3.py``), the same network sizes, rollouts, minibatches, epochs and step sizes; one trains, then
-the other, the first one changing with the seed. Speeds are steps per second of the processor's time, medians; returns are the
-mean over the last tenth of the training, medians over the seeds. Then what a memory costs on DoorKey, update by update in
-turn; with ``--sac`` SAC on Pendulum.
+through the adapter of ``rl/sb3.py``), the same network sizes, rollouts, minibatches, epochs and step sizes; one trains,
+then the other, the first one changing with the seed. Speeds are steps per second of the processor's time, medians;
+returns are the mean over the last tenth of the training, medians over the seeds. Then what a memory costs on DoorKey,
+update by update in turn; with ``--sac`` SAC on Pendulum.
 """
 
 from __future__ import annotations
