@@ -29,6 +29,7 @@ class Entry:
 KINDS: dict[str, dict[str, Entry]] = {
     "worlds": {
         "doorkey": Entry("plaudit.envs.gridworld:DoorKey"),
+        "metaworld": Entry("plaudit.envs.metaworld:MetaWorld", extra="metaworld"),
     },
     "llms": {
         "embedded": Entry("plaudit.llms.embedded:EmbeddedLLM", extra="embedded"),
