@@ -12,6 +12,7 @@ Source: metaworld 3.1.1 (Farama Foundation; Yu et al. 2019, arXiv 1910.10897; Mc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -59,8 +60,7 @@ class _Episodes:
         self.started, self.history = self.arm.rng.bit_generator.state, []
         self.steps, self.success = 0, False
         state = self.arm.reset()
-        now = words.facts(self.task, state.tolist())
-        self._begin = (float(np.hypot.reduce(now.to_thing)), float(np.hypot.reduce(now.to_goal)))
+        self._begin = self._ways(state)
         return self.observe(state)
 
     def step(self, action: Any) -> tuple[Observation, float, bool, dict[str, Any]]:
@@ -89,10 +89,16 @@ class _Episodes:
         """For measuring only: 1 at success; before it, how much nearer hand and object are than at the start."""
         if self.success:
             return 1.0
-        now = words.facts(self.task, state.tolist())
-        ways = (float(np.hypot.reduce(now.to_thing)), float(np.hypot.reduce(now.to_goal)))
-        reach, place = (min(1.0, max(0.0, 1 - way / max(0.01, begin))) for way, begin in zip(ways, self._begin, strict=True))
+        reach, place = (
+            max(0.0, 1 - way / max(0.01, begin)) for way, begin in zip(self._ways(state), self._begin, strict=True)
+        )
         return 0.9 * (0.3 * reach + 0.7 * place)
+
+    def _ways(self, state: NDArray[np.float64]) -> tuple[float, float]:
+        """From the fingers to the object, and from the object to its place, metres."""
+        numbers = state.tolist()
+        _, to_thing, rest = words.offsets(self.task, numbers[:FRAME], numbers[2 * FRAME :])
+        return math.hypot(*to_thing), math.hypot(*rest)
 
     def observe(self, state: NDArray[np.float64]) -> Observation:
         """The state as float32 ``(39,)``, or the picture and the hand."""
@@ -140,8 +146,8 @@ class Expert:
     def __init__(self, task: str, actions: str) -> None:
         from metaworld.policies import ENV_POLICY_MAP
 
-        self._policy, self._words = ENV_POLICY_MAP[f"{task}-v3"](), actions != "continuous"
-        self._held = HELD[actions]
+        policy: Any = ENV_POLICY_MAP[f"{task}-v3"]
+        self._policy, self._words, self._held = policy(), actions != "continuous", HELD[actions]
 
     def reset(self, begun: NDArray[np.bool_]) -> None:
         """Remembers nothing."""
@@ -152,7 +158,7 @@ class Expert:
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it asks for more than 1, and says so each time
-            moves = [np.clip(self._policy.get_action(np.float64(one)), -1, 1) for one in observations]
+            moves = [np.clip(self._policy.get_action(np.asarray(one, np.float64)), -1, 1) for one in observations]
         numbers = np.array(moves, np.float32)
         if not self._words:
             return numbers
@@ -209,7 +215,7 @@ class MetaWorld(World):
         obs, reward, over, info = self.episodes.step(action)
         return obs, reward, False, over, info
 
-    def render(self) -> NDArray[np.uint8]:
+    def render(self) -> Any:
         """What the camera sees: ``(224, 224, 3)`` uint8."""
         return self.episodes.arm.picture(SHOWN)
 

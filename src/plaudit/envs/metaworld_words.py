@@ -44,17 +44,21 @@ TOUCH = 0.04
 """The fingers are at an object from this distance on, metres."""
 
 
+Offset = tuple[float, float, float]
+"""Right, forward, up; metres."""
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What one state says about its task; lengths in metres."""
 
-    hand: tuple[float, ...]
+    hand: Offset
     """Where the fingers are: right, forward, up."""
     gripper: float
     """How far the gripper is open, 0 to 1."""
-    to_thing: tuple[float, ...]
+    to_thing: Offset
     """From the fingers to the object (to the goal, where a task has no object)."""
-    to_goal: tuple[float, ...]
+    to_goal: Offset
     """From the object to its place, in the directions that count; from the fingers where a task has no object."""
     nearer: float
     """How much nearer the fingers came to the object since the frame before."""
@@ -64,21 +68,26 @@ class Facts:
     """Whether an episode has just begun."""
 
 
+def offsets(task: Task, frame: Sequence[float], goal: Sequence[float]) -> tuple[Offset, Offset, Offset]:
+    """Where the fingers are; from them to the object; from the object to its place, in the directions that count."""
+    x, y, z = frame[0] + FINGERS[0], frame[1] + FINGERS[1], frame[2] + FINGERS[2]
+    if not task.target and not task.part:
+        way = (goal[0] - x, goal[1] - y, goal[2] - z)
+        return (x, y, z), way, way
+    thing = frame[4:7]
+    moved = frame[11:14] if task.carried else thing
+    rest = (
+        goal[0] - moved[0] - task.offset[0] if "x" in task.axes else 0.0,
+        goal[1] - moved[1] - task.offset[1] if "y" in task.axes else 0.0,
+        goal[2] - moved[2] - task.offset[2] if "z" in task.axes else 0.0,
+    )
+    return (x, y, z), (thing[0] - x, thing[1] - y, thing[2] - z), rest
+
+
 def facts(task: Task, state: Sequence[float]) -> Facts:
     """From the state ``(39,)``, as plain numbers."""
-    goal = state[36:39]
-    alone = not task.target and not task.part
-    found = []
-    for frame in (state[:18], state[18:36]):
-        fingers = tuple(h + f for h, f in zip(frame[:3], FINGERS, strict=True))
-        thing = tuple(goal) if alone else tuple(frame[4:7])
-        moved = fingers if alone else frame[11:14] if task.carried else thing
-        rest = tuple(
-            (g - m - o) if axis in task.axes else 0.0
-            for g, m, o, axis in zip(goal, moved, task.offset, "xyz", strict=True)
-        )
-        found.append((fingers, tuple(t - f for t, f in zip(thing, fingers, strict=True)), rest))
-    (fingers, to_thing, rest), (_, earlier, rest_earlier) = found
+    fingers, to_thing, rest = offsets(task, state[:18], state[36:39])
+    _, earlier, rest_earlier = offsets(task, state[18:36], state[36:39])
     return Facts(
         hand=fingers,
         gripper=state[3],
@@ -107,7 +116,7 @@ def centimetres(metres: float) -> int:
     return round(cm / step) * step
 
 
-def _ways(offset: tuple[float, ...]) -> str:
+def _ways(offset: Offset) -> str:
     """The directions of an offset, the largest first; small parts of it are left out."""
     names = (("left", "right"), ("back", "forward"), ("down", "up"))
     least = max(0.02, 0.35 * math.hypot(*offset))
