@@ -52,7 +52,8 @@ def _renderer(model: Any, side: int) -> Any:
     except Exception as error:
         raise PlauditError(
             f"MuJoCo cannot draw here (MUJOCO_GL={os.environ.get('MUJOCO_GL', '')}: {type(error).__name__} {error}). "
-            "On Debian type: apt-get install libegl1 libgl1-mesa-dri, and unset MUJOCO_GL."
+            "On Debian type: apt-get install libegl1 libgl1-mesa-dri, and unset MUJOCO_GL. In a script, import "
+            "plaudit.envs.metaworld before mujoco: it says how to draw without a screen."
         ) from None
     for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
         renderer.scene.flags[flag] = 0
