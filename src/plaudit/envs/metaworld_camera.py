@@ -1,7 +1,7 @@
 """Pictures of a MuJoCo simulation without a graphics card, at a size that a network or a model reads.
 
 What makes software rendering slow is anti-aliasing, shadows and reflections, so all three are off: about ten times the
-pictures a second of Gymnasium's renderer (``python benchmarks/metaworld.py``). Both switches that belong to the model must
+pictures a second of Gymnasium's renderer (``python benchmarks/metaworld_speed.py``). Both switches that belong to the model must
 be set before its renderer is made. One renderer serves every copy of a task and is kept until the process ends.
 
 MuJoCo takes its OpenGL from the environment variable ``MUJOCO_GL``, read when it is first imported: :func:`choose_gl`
