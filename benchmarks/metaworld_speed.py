@@ -90,7 +90,16 @@ def pictures(task: str, rounds: int) -> list[tuple[float, ...]]:
     plain = [package(task, render_mode="rgb_array", camera_name="corner", width=s, height=s) for s in (480, 64)]
     arm = Arm(task)
     arm.reset()
-    draws: list[Callable[[], Any]] = [env.render for env in plain]
+
+    def render(env: Any) -> Callable[[], Any]:
+        def draw() -> Any:
+            # Gymnasium's viewer draws into whatever context is current: without this, into ours, with our settings.
+            env.mujoco_renderer._get_viewer("rgb_array").make_context_current()
+            return env.render()
+
+        return draw
+
+    draws: list[Callable[[], Any]] = [render(env) for env in plain]
     draws += [lambda side=side: arm.picture(side) for side in (64, 224)]
     counts = (2, 2, 20, 20)
 

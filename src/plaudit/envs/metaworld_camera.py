@@ -1,8 +1,8 @@
 """Pictures of a MuJoCo simulation without a graphics card, at a size that a network or a model reads.
 
-What makes software rendering slow is anti-aliasing, shadows and reflections, so all three are off: about ten times the
-pictures a second of Gymnasium's renderer (``python benchmarks/metaworld_speed.py``). Both switches that belong to the model must
-be set before its renderer is made. One renderer serves every copy of a task and is kept until the process ends.
+What makes software rendering slow is anti-aliasing, shadows and reflections, so all three are off: more than ten times the
+pictures a second of Gymnasium's renderer (``python benchmarks/metaworld_speed.py``). Both switches that belong to the
+model must be set before its renderer is made. One renderer serves every copy of a task and is kept until the process ends.
 
 MuJoCo takes its OpenGL from the environment variable ``MUJOCO_GL``, read when it is first imported: :func:`choose_gl`
 sets it where it is not set. Leaves out: depth, segmentation, and several cameras in one picture.

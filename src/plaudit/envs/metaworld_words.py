@@ -38,8 +38,8 @@ ACTIONS: dict[str, tuple[float, float, float, float]] = {
 NAMES = tuple(ACTIONS)
 FINGERS = (0.0, 0.002, -0.045)
 """From the point that the state calls the hand to the middle between the fingertips, metres."""
-STILL = 0.001
-"""Changes of a distance below this, metres, are no change."""
+STILL, SETTLED = 0.001, 0.003
+"""Changes of a distance below this, metres, are no change: of the fingers', and of an object's, which may still settle."""
 TOUCH = 0.04
 """The fingers are at an object from this distance on, metres."""
 
@@ -133,11 +133,11 @@ def happened(task: Task, now: Facts) -> str:
     thing, moved = task.thing, task.carried or task.thing
     if now.begun:
         return "Nothing has happened yet."
-    if task.part and abs(now.progress) > STILL:
+    if task.part and abs(now.progress) > SETTLED:
         if now.progress > 0:
             return f"{_start(task.part)} was moved: it is more {task.done} than before."
         return f"{_start(task.part)} was moved back: it is less {task.done} than before."
-    if task.target and abs(now.progress) > STILL:
+    if task.target and abs(now.progress) > SETTLED:
         way = "nearer to" if now.progress > 0 else "away from"
         return f"{_start(moved)} was moved {way} {task.target}."
     if abs(now.nearer) > STILL:
