@@ -141,31 +141,24 @@ def action_space(actions: str) -> spaces.Space[Any]:
 
 
 class Expert:
-    """The benchmark's scripted policy of a task, on the state; with words, the word nearest to what it would do."""
+    """The benchmark's scripted policy of a task: states ``(n, 39)`` to actions ``(n, 4)``."""
 
-    def __init__(self, task: str, actions: str) -> None:
+    def __init__(self, task: str) -> None:
         from metaworld.policies import ENV_POLICY_MAP
 
         policy: Any = ENV_POLICY_MAP[f"{task}-v3"]
-        self._policy, self._words, self._held = policy(), actions != "continuous", HELD[actions]
+        self._policy = policy()
 
     def reset(self, begun: NDArray[np.bool_]) -> None:
         """Remembers nothing."""
 
     def act(self, observations: Any) -> NDArray[Any]:
-        """States ``(n, 39)`` to actions."""
         import warnings
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it asks for more than 1, and says so each time
             moves = [np.clip(self._policy.get_action(np.asarray(one, np.float64)), -1, 1) for one in observations]
-        numbers = np.array(moves, np.float32)
-        if not self._words:
-            return numbers
-        table = np.array(list(words.ACTIONS.values()), np.float32)
-        way = np.where(np.abs(numbers) * 10 / self._held > 0.5, numbers, 0.0)
-        way[:, 3] = np.where(numbers[:, 3] > 0, 1.0, -1.0)
-        return np.square(way[:, None] - table).sum(axis=2).argmin(axis=1)
+        return np.array(moves, np.float32)
 
 
 def _check(task: str, actions: str, observation: str, description: str) -> None:
@@ -246,8 +239,8 @@ class MetaWorld(World):
         return words.NAMES.index(found) if isinstance(found, str) else None
 
     def expert(self) -> Expert | None:
-        """The benchmark's scripted policy; None where the state is not observed."""
-        return Expert(self.task, self.kind) if not self.episodes.side else None
+        """The benchmark's scripted policy, on the state and in numbers: as the nearest word it would miss its mark."""
+        return Expert(self.task) if self.kind == "continuous" and not self.episodes.side else None
 
     @classmethod
     def vector(cls, num_envs: int, **options: Any) -> VectorEnv:
