@@ -29,12 +29,9 @@ class Entry:
 KINDS: dict[str, dict[str, Entry]] = {
     "worlds": {
         "doorkey": Entry("plaudit.envs.gridworld:DoorKey"),
-<<<<<<< HEAD
         "nethack": Entry("plaudit.envs.nethack:NetHack", extra="nethack"),
         "minihack": Entry("plaudit.envs.minihack:MiniHack", extra="nethack"),
-=======
         "metaworld": Entry("plaudit.envs.metaworld:MetaWorld", extra="metaworld"),
->>>>>>> f68d410e63895117b05054847fb3052ccabc0d5b
     },
     "llms": {
         "embedded": Entry("plaudit.llms.embedded:EmbeddedLLM", extra="embedded"),
