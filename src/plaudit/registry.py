@@ -29,6 +29,7 @@ class Entry:
 KINDS: dict[str, dict[str, Entry]] = {
     "worlds": {
         "doorkey": Entry("plaudit.envs.gridworld:DoorKey"),
+        "wordle": Entry("plaudit.envs.wordle:Wordle"),
     },
     "llms": {
         "embedded": Entry("plaudit.llms.embedded:EmbeddedLLM", extra="embedded"),
