@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from plaudit.envs import wordle_words as words
 from plaudit.envs.base import Observation, World
 from plaudit.envs.wordle_vector import WordleVector
+from plaudit.errors import ConfigError
 from plaudit.spaces import MASK
 
 LISTED = 500
@@ -33,6 +34,7 @@ class Wordle(World):
         "task": ("easy", "hard"),
         "size": (100, 500, 1000, 2223, 6393),
         "actions": ("word", "letter", "strategy"),
+        "observation": ("knowledge", "board"),
         "description": ("summary", "board", "both"),
     }
     most_copies: ClassVar[int] = 4096
@@ -43,10 +45,13 @@ class Wordle(World):
         task: str = "easy",
         size: int = 100,
         actions: str = "word",
+        observation: str = "knowledge",
         description: str = "summary",
         answers: Sequence[str] = (),
     ) -> None:
-        self.copy = WordleVector(1, task, size, actions, tuple(answers))
+        if description != "summary" and observation != "board":
+            raise ConfigError(f"the description {description!r} needs the board: --world.observation board.")
+        self.copy = WordleVector(1, task, size, actions, observation, answers)
         self.words, self.by, self.description = self.copy.words, actions, description
         self.rules = words.RULES + (words.HARD if task == "hard" else "") + words.ASKS[actions]
         self.observation_space, self.action_space = self.copy.single_observation_space, self.copy.single_action_space
@@ -63,7 +68,10 @@ class Wordle(World):
         return self._observation(), float(reward[0]), bool(terminated[0]), bool(truncated[0]), _single(info)
 
     def render(self) -> NDArray[np.uint8]:
-        return self.picture(self._observation())
+        from plaudit.envs.wordle_picture import draw
+
+        state = self.copy.get_state()
+        return draw(state["letters"][0], state["colours"][0])
 
     def describe(self, obs: Observation) -> str:
         return words.describe(obs, self.description)
@@ -71,10 +79,10 @@ class Wordle(World):
     def event(self, obs: Observation) -> str:
         return words.event(obs)
 
-    def picture(self, obs: Observation) -> NDArray[np.uint8]:
+    def picture(self, obs: Observation) -> NDArray[np.uint8] | None:
         from plaudit.envs.wordle_picture import draw
 
-        return draw(obs)
+        return draw(obs["letters"], obs["colours"]) if "letters" in obs else None
 
     def features(self, obs: Observation) -> dict[str, bool | int | float | str]:
         return words.features(obs)

@@ -10,10 +10,11 @@ order by ``scripts/wordle_words.py``: commonest first, answers before words that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,6 +129,21 @@ class Words:
         self.answer_numbers = np.array([self.numbers[word] for word in self.answers])
         self.table = feedback(self.letters, self.letters[self.answer_numbers])
         self._allowed: dict[tuple[int, int], NDArray[np.bool_]] = {}
+
+    def fitting(self, obs: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+        """Which guesses agree with all that is known, ``(G,)``; parts of one observation, letters counting from 1."""
+        fits = self.using(obs)
+        for p in range(LENGTH):
+            fits &= obs["ruled_out"][self.letters[:, p], p] == 0
+        capped = obs["capped"] > 0
+        return fits & (self.counts[:, capped] == obs["least"][capped]).all(1)
+
+    def using(self, obs: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+        """Hard mode: which guesses use all that has been shown, ``(G,)``: greens stay, marked letters return."""
+        known = np.flatnonzero(obs["pattern"])
+        fits = (self.letters[:, known] == obs["pattern"][known] - 1).all(1)
+        present = np.flatnonzero(obs["least"])
+        return fits & (self.counts[:, present] >= obs["least"][present]).all(1)
 
     def allowed_after(self, guess: int, pattern: int) -> NDArray[np.bool_]:
         """Hard mode: which guesses use what this one has shown, ``(G,)``: greens stay, marked letters are used again."""

@@ -20,7 +20,7 @@ IS_VOWEL = np.isin(np.arange(LETTERS), [ord(vowel) - ord("a") for vowel in "aeio
 
 
 def choose(words: Words, state: Mapping[str, NDArray[Any]], strategy: NDArray) -> NDArray[np.int64]:
-    """Number of the word that each copy guesses, ``(n,)``, by its ``strategy``, ``(n,)``; ``state`` as the vector keeps it."""
+    """Number of the word that each copy guesses, ``(n,)``, by its strategy, ``(n,)``; the state as the vector keeps it."""
     guess = np.zeros(len(strategy), np.int64)
     for way in np.unique(strategy):
         rows = np.flatnonzero(strategy == way)

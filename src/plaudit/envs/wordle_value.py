@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from plaudit.envs.wordle_expert import Expert, History
+from plaudit.envs.wordle_expert import Expert, Position
 from plaudit.envs.wordle_rules import SOLVED, TRIES
+from plaudit.envs.wordle_words import SOLVED as SOLVED_EVENT
 
 
 @dataclass(frozen=True)
@@ -40,26 +40,29 @@ class Value:
 
 def exact(expert: Expert, obs: Any) -> Value:
     """The exact value of one observation."""
-    return of_history(expert, expert.history(obs))
+    if int(obs["event"]) == SOLVED_EVENT:
+        return Value(1.0, 0.0, (1.0, 1.0), (0.0, 0.0), 1)
+    return of_position(expert, expert.position(obs))
 
 
-def of_history(expert: Expert, history: History) -> Value:
-    """The exact value after these guesses."""
-    answers = expert.candidates(history)
-    won, guesses = _follow(expert, history, answers)
-    win, mean = won / max(1, len(answers)), guesses / max(1, len(answers))
-    return Value(win, mean, (win, win), (mean, mean), len(answers))
+def of_position(expert: Expert, position: Position) -> Value:
+    """The exact value of a position in which the word is not found yet."""
+    count = len(position.answers)
+    won, guesses = _follow(expert, position)
+    win, mean = won / max(1, count), guesses / max(1, count)
+    return Value(win, mean, (win, win), (mean, mean), count)
 
 
 def sampled(expert: Expert, obs: Any, games: int, seed: int) -> Value:
-    """The value from ``games`` games that the expert finishes, each with an answer drawn anew."""
-    history = expert.history(obs)
-    answers = expert.candidates(history)
-    drawn = np.random.default_rng(seed).choice(answers, games)
-    results = np.array([_finish(expert, history, int(answer)) for answer in drawn], np.float64)
+    """The value from so many games that the expert finishes, each with an answer drawn anew; not of a game that is won."""
+    position = expert.position(obs)
+    drawn = np.random.default_rng(seed).choice(position.answers, games)
+    results = np.array([_finish(expert, position, int(answer)) for answer in drawn], np.float64)
     win, mean = results.mean(0)
     spread = 1.96 * results[:, 1].std(ddof=1) / games**0.5
-    return Value(float(win), float(mean), wilson(float(win), games), (mean - spread, mean + spread), len(answers))
+    return Value(
+        float(win), float(mean), wilson(float(win), games), (mean - spread, mean + spread), len(position.answers)
+    )
 
 
 def wilson(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
@@ -69,27 +72,25 @@ def wilson(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
     return centre - half, centre + half
 
 
-def _over(history: History) -> bool:
-    return len(history) == TRIES or (bool(history) and history[-1][1] == SOLVED)
-
-
-def _follow(expert: Expert, history: History, answers: NDArray[np.int64]) -> tuple[int, int]:
-    """Games won and guesses made, summed over these answers."""
-    if _over(history) or not len(answers):
-        return (len(answers) if history and history[-1][1] == SOLVED else 0), 0
-    guess = expert.word(history, answers)
-    shown = expert.words.table[guess, answers]
-    won, guesses = 0, len(answers)
-    for pattern in np.unique(shown).tolist():
-        more = _follow(expert, (*history, (guess, pattern)), answers[shown == pattern])
+def _follow(expert: Expert, position: Position) -> tuple[int, int]:
+    """Games won and guesses made, summed over the answers of a position."""
+    if position.made == TRIES or not len(position.answers):
+        return 0, 0
+    guess = expert.word(position)
+    won, guesses = 0, len(position.answers)
+    for pattern in np.unique(expert.words.table[guess, position.answers]).tolist():
+        more = (1, 0) if pattern == SOLVED else _follow(expert, expert.after(position, guess, pattern))
         won, guesses = won + more[0], guesses + more[1]
     return won, guesses
 
 
-def _finish(expert: Expert, history: History, answer: int) -> tuple[bool, int]:
+def _finish(expert: Expert, position: Position, answer: int) -> tuple[bool, int]:
     """Whether the expert finds this answer, and with how many more guesses."""
-    begun = len(history)
-    while not _over(history):
-        guess = expert.word(history)
-        history = (*history, (guess, int(expert.words.table[guess, answer])))
-    return history[-1][1] == SOLVED, len(history) - begun
+    begun = position.made
+    while position.made < TRIES:
+        guess = expert.word(position)
+        pattern = int(expert.words.table[guess, answer])
+        position = expert.after(position, guess, pattern)
+        if pattern == SOLVED:
+            return True, position.made - begun
+    return False, TRIES - begun

@@ -13,9 +13,9 @@ from typing import Any
 
 GOAL = "find the hidden word of five letters within six guesses"
 RULES = (
-    "You guess words. After each guess every letter has a colour: green, it is in the hidden word at this very place; yellow, "
-    "it is in the word at another place; grey, the word has no (further) such letter. A letter that you guess more often "
-    "than the word has it is coloured only as often as the word has it."
+    "You guess words. After each guess every letter has a colour: green, it is in the hidden word at this very place; "
+    "yellow, it is in the word at another place; grey, the word has no (further) such letter. A letter that you guess more "
+    "often than the word has it is coloured only as often as the word has it."
 )
 HARD = " Every guess must use what is known: green letters stay in their places, yellow letters are used again."
 ASKS = {
@@ -51,7 +51,7 @@ def spell(letters: Sequence[int], gap: str = "") -> str:
 
 
 def guesses(obs: Any) -> list[tuple[str, tuple[int, ...]]]:
-    """Each guess made, with its colours (1 grey, 2 yellow, 3 green)."""
+    """Each guess on the board, with its colours (1 grey, 2 yellow, 3 green)."""
     made = int(obs["turn"])
     rows = zip(obs["letters"][:made].tolist(), obs["colours"][:made].tolist(), strict=True)
     return [(spell(letters), tuple(colours)) for letters, colours in rows]
@@ -59,8 +59,12 @@ def guesses(obs: Any) -> list[tuple[str, tuple[int, ...]]]:
 
 def typed(obs: Any) -> str:
     """Letters of the guess that is being typed."""
-    made = int(obs["turn"])
-    return spell(obs["letters"][made].tolist()) if made < len(obs["letters"]) else ""
+    return "" if obs["shown"].any() else spell(obs["row"].tolist())
+
+
+def last(obs: Any) -> tuple[str, tuple[int, ...]]:
+    """The guess that was made last, with its colours; empty where none was made or another is being typed."""
+    return (spell(obs["row"].tolist()), tuple(obs["shown"].tolist())) if obs["shown"].any() else ("", ())
 
 
 def elsewhere(obs: Any) -> list[str]:
@@ -69,7 +73,7 @@ def elsewhere(obs: Any) -> list[str]:
     return [
         spell([letter + 1])
         for letter, least in enumerate(obs["least"].tolist())
-        for _ in range(least - placed.count(letter + 1))
+        for _ in range(int(least) - placed.count(letter + 1))
     ]
 
 
@@ -81,10 +85,10 @@ def absent(obs: Any) -> list[str]:
 
 def event(obs: Any) -> str:
     """What has just happened; of a guess, what it has shown."""
-    code, made = int(obs["event"]), guesses(obs)
+    code = int(obs["event"])
     if code not in (GUESSED, SOLVED, LOST):
         return EVENTS[code]
-    word, colours = made[-1]
+    word, colours = last(obs)
     said = EVENTS[code].format(word)
     green, yellow = colours.count(3), colours.count(2)
     return said if code == SOLVED else f"{said[:-1]}: {green} in place, {yellow} in the word elsewhere."
@@ -92,21 +96,21 @@ def event(obs: Any) -> str:
 
 def features(obs: Any) -> dict[str, bool | int | float | str]:
     """Symbolic facts of one observation."""
-    made = guesses(obs)
+    word, colours = last(obs)
     return {
         "event": event(obs),
-        "guesses_made": len(made),
-        "guesses_left": 6 - len(made),
+        "guesses_made": int(obs["turn"]),
+        "guesses_left": 6 - int(obs["turn"]),
         "pattern": spell(obs["pattern"].tolist(), "_"),
         "letters_in_place": int((obs["pattern"] > 0).sum()),
         "letters_elsewhere": len(elsewhere(obs)),
         "known_elsewhere": "".join(elsewhere(obs)),
         "known_absent": "".join(absent(obs)),
         "letters_absent": len(absent(obs)),
-        "last_guess": made[-1][0] if made else "",
-        "last_in_place": made[-1][1].count(3) if made else 0,
-        "last_elsewhere": made[-1][1].count(2) if made else 0,
-        "solved": bool(made) and made[-1][1] == (3,) * 5,
+        "last_guess": word,
+        "last_in_place": colours.count(3),
+        "last_elsewhere": colours.count(2),
+        "solved": int(obs["event"]) == SOLVED,
         "typed": typed(obs),
     }
 
@@ -124,9 +128,7 @@ def summary(obs: Any) -> str:
     for letter in dict.fromkeys(known):
         times = f"{known.count(letter)} times " if known.count(letter) > 1 else ""
         at = [
-            PLACES[p]
-            for p, out in enumerate(ruled_out[ord(letter) - ord("A")])
-            if out and not int(obs["pattern"][p])
+            PLACES[p] for p, out in enumerate(ruled_out[ord(letter) - ord("A")]) if out and not int(obs["pattern"][p])
         ]
         parts.append(f"{times}{letter}" + (f" (not {', '.join(at)})" if at else ""))
     text += f": {', '.join(parts)}." if parts else "."
