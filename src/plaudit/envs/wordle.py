@@ -67,7 +67,8 @@ class Wordle(World):
         reward, terminated, truncated, info = self.copy.play(np.array([action]))
         return self._observation(), float(reward[0]), bool(terminated[0]), bool(truncated[0]), _single(info)
 
-    def render(self) -> NDArray[np.uint8]:
+    def render(self) -> Any:
+        """The board: ``(292, 244, 3)`` uint8."""
         from plaudit.envs.wordle_picture import draw
 
         state = self.copy.get_state()

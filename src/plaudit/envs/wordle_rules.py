@@ -33,6 +33,9 @@ COLOURS = (np.arange(PATTERNS)[:, None] // WEIGHTS.astype(np.int64) % 3).astype(
 BITS_SET = np.array([bin(n).count("1") for n in range(1 << LENGTH)], np.uint8)
 """How many of five bits are set."""
 
+USES = (COLOURS[:, None] <= COLOURS).all(2)
+"""Whether what the first pattern shows is kept in the second, ``(243, 243)``."""
+
 
 @cache
 def words_on_file() -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -156,6 +159,27 @@ class Words:
                 self._allowed.clear()
             self._allowed[guess, pattern] = known
         return known
+
+    @cached_property
+    def clues(self) -> NDArray[np.uint8]:
+        """Pattern of each guess for each guess, ``(G, G)``."""
+        return feedback(self.letters, self.letters)
+
+    @cached_property
+    def repeats(self) -> NDArray[np.bool_]:
+        """Which guesses have a letter more than once, ``(G,)``."""
+        return self.counts.max(1) > 1
+
+    def all_allowed_after(self, guesses: NDArray[np.int64], patterns: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """:meth:`allowed_after` for many, ``(n, G)``.
+
+        Without a repeated letter, a word uses what a guess has shown if, were the word the answer, the guess would show at
+        least as much at every place.
+        """
+        allowed = USES[patterns[:, None], self.clues[guesses]]
+        for i in np.flatnonzero(self.repeats[guesses]):
+            allowed[i] = self.allowed_after(int(guesses[i]), int(patterns[i]))
+        return allowed
 
     @cached_property
     def trie(self) -> NDArray[np.int32]:

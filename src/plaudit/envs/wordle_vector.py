@@ -87,7 +87,8 @@ class WordleVector(VectorEnv):
         self.words: Words = load(size, tuple(answers))
         self.num_envs, self.hard, self.actions, self.masked = num_envs, task == "hard", actions, masked(task, actions)
         self.single_observation_space = observation_space(task, actions, size, observation)
-        self.single_action_space = action_space(actions, size)
+        single = action_space(actions, size)
+        self.single_action_space, self._choices = single, int(single.n)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._seeded, self._rows, self._max_steps = False, np.arange(num_envs), STEPS[actions]
@@ -131,8 +132,8 @@ class WordleVector(VectorEnv):
     def play(self, actions: NDArray) -> tuple[NDArray, NDArray, NDArray, dict[str, Any]]:
         """One action each, without a new game where one has ended: reward, terminated, truncated, info."""
         action, state = np.asarray(actions), self._state
-        if action.min() < 0 or action.max() >= self.single_action_space.n:
-            raise ValueError(f"actions are 0 to {self.single_action_space.n - 1}, got {action.min()} to {action.max()}")
+        if action.min() < 0 or action.max() >= self._choices:
+            raise ValueError(f"actions are 0 to {self._choices - 1}, got {action.min()} to {action.max()}")
         state["steps"] += 1
         if self.actions == "letter":
             rows, guess = self._type(action)
@@ -213,15 +214,17 @@ class WordleVector(VectorEnv):
         least, ruled_out = state["least"].reshape(-1), state["ruled_out"].reshape(-1, LENGTH)
         least[at] = np.maximum(least[at], shown)
         state["capped"].reshape(-1)[at[grey]] = 1
-        state["ruled_out"].reshape(-1)[(at * LENGTH + np.arange(LENGTH))[~green]] = 1
         ruled_out[at[grey & (shown == 0)]] = 1
+        # A green letter rules out all others at its place, any other colour its own letter.
+        copy, place = np.nonzero(green)
+        state["ruled_out"][rows[copy], :, place] = 1
+        state["ruled_out"].reshape(-1)[at * LENGTH + np.arange(LENGTH)] = ~green
         state["pattern"][rows] = np.where(green, letters + 1, state["pattern"][rows])
         state["turn"][rows] = turn + 1
         missed = np.where(turn + 1 == TRIES, words.LOST, words.GUESSED)
         state["event"][rows] = np.where(pattern == SOLVED, words.SOLVED, missed)
         if self.hard:
-            for row, word, shows in zip(rows.tolist(), guess.tolist(), pattern.tolist(), strict=True):
-                state["allowed"][row] &= self.words.allowed_after(word, shows)
+            state["allowed"][rows] &= self.words.all_allowed_after(guess, pattern)
         if "fits" in state:
             state["fits"][rows] &= self.words.table[guess] == pattern[:, None]
 
