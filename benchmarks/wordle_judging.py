@@ -4,9 +4,9 @@
     python benchmarks/wordle_judging.py --llm model.gguf
 
 Pairs are calibration's own: positions that a random policy meets, whose share of letters known differs by 0.15 or more.
-Asked without the chat template, one position at a time (``pointwise``, ``scale``). Beside it: similarity of static word vectors to the
-goal less that to "nothing is known of the word", and the longer text. Accuracies with Wilson's 95% half width; a coin has
-50%. For measuring only: nothing is chosen by it.
+Asked without the chat template, one position at a time (``pointwise``). Beside it: similarity of static word vectors to
+the goal less that to "nothing is known of the word", and the longer text. Accuracies with Wilson's 95% half width; a coin
+has 50%. For measuring only: nothing is chosen by it.
 """
 
 from __future__ import annotations
