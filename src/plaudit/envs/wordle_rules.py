@@ -168,7 +168,7 @@ class Words:
     @cached_property
     def repeats(self) -> NDArray[np.bool_]:
         """Which guesses have a letter more than once, ``(G,)``."""
-        return self.counts.max(1) > 1
+        return np.asarray(self.counts.max(1) > 1)
 
     def all_allowed_after(self, guesses: NDArray[np.int64], patterns: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """:meth:`allowed_after` for many, ``(n, G)``.
@@ -177,7 +177,7 @@ class Words:
         least as much at every place.
         """
         allowed = USES[patterns[:, None], self.clues[guesses]]
-        for i in np.flatnonzero(self.repeats[guesses]):
+        for i in np.flatnonzero(np.take(self.repeats, guesses)):
             allowed[i] = self.allowed_after(int(guesses[i]), int(patterns[i]))
         return allowed
 
