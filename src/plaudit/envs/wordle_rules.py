@@ -33,7 +33,7 @@ COLOURS = (np.arange(PATTERNS)[:, None] // WEIGHTS.astype(np.int64) % 3).astype(
 BITS_SET = np.array([bin(n).count("1") for n in range(1 << LENGTH)], np.uint8)
 """How many of five bits are set."""
 
-USES = (COLOURS[:, None] <= COLOURS).all(2)
+USES: NDArray[np.bool_] = np.all(COLOURS[:, None] <= COLOURS, axis=2)
 """Whether what the first pattern shows is kept in the second, ``(243, 243)``."""
 
 
@@ -177,7 +177,7 @@ class Words:
         least as much at every place.
         """
         allowed = USES[patterns[:, None], self.clues[guesses]]
-        for i in np.flatnonzero(np.take(self.repeats, guesses)):
+        for i in np.flatnonzero(self.repeats[guesses]):
             allowed[i] = self.allowed_after(int(guesses[i]), int(patterns[i]))
         return allowed
 
