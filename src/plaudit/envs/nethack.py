@@ -115,6 +115,11 @@ class NetHack(World):
     def parse_action(self, reply: str) -> int | None:
         return words.parse_action(reply, self._words, self._keys)
 
+    def expert(self) -> Any:
+        from plaudit.envs.nethack_expert import Explorer
+
+        return Explorer(self._copies.games[0], self._words)
+
     @classmethod
     def vector(cls, num_envs: int, **options: Any) -> GameVector:
         chosen = {key: values[0] for key, values in cls.choices.items()} | options
