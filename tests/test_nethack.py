@@ -251,6 +251,23 @@ def test_plain_tasks_are_minihacks_own():
     own.close()
 
 
+@pytest.mark.parametrize("task", ["Room-Random-5x5", "Room-Dark-15x15", "MazeWalk-9x9", "Corridor-R2"])
+def test_expert_reaches_the_stairs(task):
+    world = MiniHack(task=task)
+    expert, successes = world.expert(), 0
+    for seed in range(4):
+        observation, _ = world.reset(seed=seed)
+        expert.reset(np.ones(1, bool))
+        over = False
+        while not over:
+            action = expert.act({name: part[None] for name, part in observation.items()})[0]
+            observation, _, ended, cut, info = world.step(action)
+            over = ended or cut
+        successes += info["success"]
+    assert successes >= 3
+    world.close()
+
+
 def test_glyphs_are_named_by_their_looks():
     assert words.glyph_name(nethack.GLYPH_CMAP_OFF + 19) == ""  # a floor
     numbers = [i for i in range(nethack.NUM_OBJECTS) if nethack.objdescr.from_idx(i).oc_name == "healing"]

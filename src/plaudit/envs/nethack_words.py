@@ -161,7 +161,7 @@ def changes(now: Numbers, change: Numbers) -> list[str]:
         return told
     told.append(f"You walked {_side(change['x'], change['y'])}." if moved else "You did not get anywhere.")
     if change["explored"] > 0:
-        told.append(f"You discovered {change['explored']} new squares.")
+        told.append(f"You discovered {change['explored']} new square{'s' * (change['explored'] > 1)}.")
     return told + _stairs(now, change)
 
 
