@@ -166,7 +166,7 @@ def test_descriptions_and_pictures(description):
     for action in ("north", "east"):
         observation = world.step(world.parse_action(action))[0]
     text = world.describe(observation)
-    assert {"screen": "@", "changes": "In the last 2 steps:"}.get(description, "hit points") in text
+    assert {"screen": "@", "news": "You", "changes": "In the last 2 steps:"}.get(description, "hit points") in text
     picture = world.picture(observation)
     if description in ("screen", "image"):
         np.testing.assert_array_equal(picture, world.render())

@@ -24,7 +24,7 @@ from plaudit.envs.nethack_screen import draw
 from plaudit.envs.nethack_vector import Copies, GameVector
 from plaudit.errors import ConfigError, did_you_mean
 
-DESCRIPTIONS = ("status", "changes", "screen", "image")
+DESCRIPTIONS = ("status", "news", "changes", "screen", "image")
 MEMO = 20_000
 """Descriptions that are remembered, by what they are made of; when there are more, the table starts anew."""
 
