@@ -31,6 +31,7 @@ KINDS: dict[str, dict[str, Entry]] = {
         "doorkey": Entry("plaudit.envs.gridworld:DoorKey"),
         "nethack": Entry("plaudit.envs.nethack:NetHack", extra="nethack"),
         "minihack": Entry("plaudit.envs.minihack:MiniHack", extra="nethack"),
+        "metaworld": Entry("plaudit.envs.metaworld:MetaWorld", extra="metaworld"),
     },
     "llms": {
         "embedded": Entry("plaudit.llms.embedded:EmbeddedLLM", extra="embedded"),
@@ -53,6 +54,7 @@ KINDS: dict[str, dict[str, Entry]] = {
         "constant-minus": Entry("plaudit.routes.controls:ConstantMinus"),
         "random": Entry("plaudit.routes.controls:Random"),
         "count": Entry("plaudit.routes.controls:Count"),
+        "expert": Entry("plaudit.routes.controls:Expert"),
     },
 }
 
