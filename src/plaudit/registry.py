@@ -29,6 +29,7 @@ class Entry:
 KINDS: dict[str, dict[str, Entry]] = {
     "worlds": {
         "doorkey": Entry("plaudit.envs.gridworld:DoorKey"),
+        "wordle": Entry("plaudit.envs.wordle:Wordle"),
         "nethack": Entry("plaudit.envs.nethack:NetHack", extra="nethack"),
         "minihack": Entry("plaudit.envs.minihack:MiniHack", extra="nethack"),
         "metaworld": Entry("plaudit.envs.metaworld:MetaWorld", extra="metaworld"),
