@@ -29,9 +29,9 @@ class Entry:
 KINDS: dict[str, dict[str, Entry]] = {
     "worlds": {
         "doorkey": Entry("plaudit.envs.gridworld:DoorKey"),
-        "metaworld": Entry("plaudit.envs.metaworld:MetaWorld", extra="metaworld"),
         "nethack": Entry("plaudit.envs.nethack:NetHack", extra="nethack"),
         "minihack": Entry("plaudit.envs.minihack:MiniHack", extra="nethack"),
+        "metaworld": Entry("plaudit.envs.metaworld:MetaWorld", extra="metaworld"),
     },
     "llms": {
         "embedded": Entry("plaudit.llms.embedded:EmbeddedLLM", extra="embedded"),

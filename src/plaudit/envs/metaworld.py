@@ -171,7 +171,7 @@ def _check(task: str, actions: str, observation: str, description: str) -> None:
 
 
 class MetaWorld(World):
-    """A robot arm at one of 50 tasks (MetaWorld MT1; state or pixels, continuous actions or words)."""
+    """A robot arm at one of 50 tasks (MetaWorld MT1), from its state or pixels."""
 
     choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "task": tuple(TASKS),
