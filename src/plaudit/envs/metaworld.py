@@ -71,6 +71,8 @@ class _Episodes:
 
     def move(self, action: Any) -> tuple[NDArray[np.float64], float]:
         """The simulator's part of a step."""
+        if self.steps >= LIMIT:
+            raise ValueError(f"the episode ended after {LIMIT} steps. Call reset().")
         self.history.append(action)
         numbers = self.table[int(action)] if self.discrete else np.asarray(action, np.float32)
         total, before = 0.0, None
