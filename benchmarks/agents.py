@@ -27,20 +27,14 @@ from plaudit.rl.ppo import PPO, PPOConfig
 from plaudit.rl.sac import SAC, SACConfig
 from plaudit.rl.sb3 import Copies
 
-TASKS = {
-    "CartPole-v1": PPOConfig(steps=65_536, num_envs=16, horizon=128, epochs=4, minibatch=256, learning_rate=1e-3),
-    "Pendulum-v1": PPOConfig(
-        steps=131_072,
-        num_envs=16,
-        horizon=128,
-        epochs=10,
-        minibatch=256,
-        learning_rate=1e-3,
-        gamma=0.9,
-        entropy=0.0,
-        normalize=True,
-    ),
-}
+CARTPOLE = PPOConfig(steps=65_536, num_envs=16, horizon=128, epochs=4, minibatch=256, learning_rate=1e-3)
+PENDULUM = replace(CARTPOLE, steps=131_072, epochs=10, gamma=0.9, entropy=0.0, normalize=True)
+TASKS = [
+    ("CartPole-v1", CARTPOLE),
+    ("CartPole-v1", replace(CARTPOLE, normalize=True)),
+    ("Pendulum-v1", PENDULUM),
+]
+"""What is trained; ``normalize`` is Stable-Baselines3's VecNormalize for the other."""
 
 
 class TaskReward(VectorWrapper):
@@ -102,7 +96,7 @@ def compare(task: str, config: PPOConfig, seeds: int) -> None:
         order = [("ours", ours), ("theirs", theirs)]
         for name, run in order if seed % 2 else order[::-1]:
             found[name].append(run(task, config, seed))
-    print(f"{task}, {config.steps:,} steps, {seeds} seeds")
+    print(f"{task}{', normalize' if config.normalize else ''}, {config.steps:,} steps, {seeds} seeds")
     for name, label in (("ours", "plaudit PPO"), ("theirs", "Stable-Baselines3 PPO")):
         speeds, returns = zip(*found[name], strict=True)
         speed, middle, least, most = statistics.median(speeds), statistics.median(returns), min(returns), max(returns)
@@ -144,7 +138,7 @@ def sac(task: str = "Pendulum-v1", seed: int = 0) -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     words = [w for w in sys.argv[1:] if w != "--sac"]
-    for name, settings in TASKS.items():
+    for name, settings in TASKS:
         compare(name, settings, int(words[0]) if words else 3)
     memory()
     if "--sac" in sys.argv:
