@@ -199,14 +199,13 @@ def calibrate(words: list[str]) -> int:
 
 def check(words: list[str]) -> int:
     """``plaudit check WORLD [settings]``; 1 where something is wrong."""
-    from plaudit.envs import check as checks
-    from plaudit.registry import load
-    from plaudit.stages.parts import world_choices
+    from plaudit.stages.check import check as ask
+    from plaudit.stages.check import show
 
     _, name, config = parse_config("check", words)
-    cls, choices = load("worlds", config.world.name), world_choices(config.world)
-    found = checks.check(lambda: cls(**choices), lambda n: cls.vector(n, **choices), config.llm.context)
-    return checks.show(name, found)
+    found = ask(config)
+    show(name, found)
+    return int(any(each.status == "failed" for each in found))
 
 
 def show_list(words: list[str]) -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from gymnasium.vector import VectorEnv
 
@@ -73,19 +73,3 @@ def _where(error: BaseException) -> str:
     """File and line of the innermost step of an error's way."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"{last.filename}, line {last.lineno}, in {last.name}"
-
-
-def show(name: str, found: list[Finding]) -> int:
-    """One line for each check; returns how many failed, at most 1: the command's exit code."""
-    from rich.table import Table
-    from rich.text import Text
-
-    from plaudit.console import console
-
-    table, style = Table.grid(padding=(0, 2)), {"ok": "green", "failed": "bold red", "skipped": "dim"}
-    for each in found:
-        table.add_row(Text(each.status, style[each.status]), Text(each.name), Text(each.text))
-    console.print(table)
-    count: dict[str, Any] = {s: sum(f.status == s for f in found) for s in style}
-    console.print(f"\n{name}: {count['ok']} ok, {count['failed']} failed, {count['skipped']} skipped")
-    return min(1, count["failed"])
