@@ -26,6 +26,9 @@ Status = Literal["ok", "failed", "skipped"]
 CHECKS: dict[str, Check] = STEP_CHECKS | WORD_CHECKS
 """By name, in the order in which they are asked."""
 
+NEEDS = "needs"
+"""How the reason of a check begins that rests on one that failed."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -57,8 +60,8 @@ def check(make: Callable[[], World], vector: Callable[[int], VectorEnv], context
 
 
 def _ask(name: str, each: Check, subject: Subject, found: dict[str, Finding]) -> Finding:
-    if missing := [need for need in each.needs if found[need].status != "ok"]:
-        return Finding(name, "skipped", f"needs {missing[0]!r}")
+    if missing := [need for need in each.needs if found[need].status == "failed" or found[need].text.startswith(NEEDS)]:
+        return Finding(name, "skipped", f"{NEEDS} {missing[0]!r}")
     try:
         return Finding(name, "ok", each.ask(subject))
     except Skip as reason:

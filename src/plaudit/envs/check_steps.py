@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
+import time
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -21,6 +22,8 @@ COPIES = 3
 """Copies of the vector form that are compared with single ones."""
 EPISODE = 5000
 """Steps after which an episode that has not ended counts as endless here."""
+SECONDS = 60
+"""Time after which the same holds, for slow worlds."""
 EXPERT_EPISODES = 5
 """Episodes that the scripted policy gets."""
 REFUSALS = (ValueError, AssertionError, gym_error.Error)
@@ -63,8 +66,8 @@ def steps(subject: Subject) -> str:
         if not all(isinstance(flag, bool | np.bool_) for flag in (terminated, truncated)):
             raise Fault(f"terminated and truncated must be True or False, got {terminated!r} and {truncated!r}.")
         if terminated or truncated:
-            observation, _ = world.reset()
-    return f"{STEPS} random steps give observations of the space and finite rewards"
+            break
+    return "random steps give observations of the space and finite rewards"
 
 
 def repeats(subject: Subject) -> str:
@@ -216,14 +219,14 @@ def ends(subject: Subject) -> str:
     world = subject.new()
     world.action_space.seed(SEEDS[0])
     observation, _ = world.reset(seed=SEEDS[0])
-    step = 0
-    while step < EPISODE:
+    step, start = 0, time.monotonic()
+    while step < EPISODE and time.monotonic() - start < SECONDS:
         step += 1
         observation, _, terminated, truncated, _ = world.step(draw(world, observation))
         if terminated or truncated:
             break
     else:
-        raise Skip(f"no end in {EPISODE:,} random steps; an agent needs episodes that end (max_episode_steps)")
+        raise Skip(f"no end in {step:,} random steps; an agent needs episodes that end (max_episode_steps)")
     try:
         observation, _ = world.reset()
         _in_space(world, observation, "reset after an end")
@@ -311,16 +314,16 @@ STEP_CHECKS = {
     "made": Check(made),
     "begins": Check(begins, ("made",)),
     "steps": Check(steps, ("begins",)),
-    "repeats": Check(repeats, ("steps",)),
-    "vector": Check(vector_agrees, ("repeats",)),
-    "fresh": Check(fresh, ("steps",)),
     "ends": Check(ends, ("steps",)),
     "closes": Check(closes, ("begins",)),
-    "gymnasium": Check(gymnasium_agrees, ("repeats", "fresh", "ends", "closes")),
-    "sb3": Check(sb3_agrees, ("repeats", "fresh", "ends", "closes")),
+    "repeats": Check(repeats, ("ends",)),
+    "fresh": Check(fresh, ("ends", "closes")),
+    "vector": Check(vector_agrees, ("repeats", "fresh")),
+    "gymnasium": Check(gymnasium_agrees, ("repeats", "fresh")),
+    "sb3": Check(sb3_agrees, ("repeats", "fresh")),
     "refuses": Check(refuses, ("steps",)),
     "fallback": Check(fallback, ("made",)),
-    "success": Check(success_told, ("steps",)),
-    "progress": Check(progress_told, ("steps",)),
+    "success": Check(success_told, ("ends",)),
+    "progress": Check(progress_told, ("ends",)),
     "expert": Check(expert, ("success",)),
 }

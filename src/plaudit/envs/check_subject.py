@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -35,7 +36,7 @@ class Check:
     ask: Callable[[Subject], str]
     """Returns what it found; raises :class:`Fault` or :class:`Skip`. Any other error counts as a fault."""
     needs: tuple[str, ...] = ()
-    """Checks that must have been ok."""
+    """Checks that must not have failed."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,13 @@ class Subject:
         """A random walk of the first copy with the first seed."""
         return walk(self.world, SEEDS[0])
 
-    @cached_property
+    @property
     def observations(self) -> list[Any]:
-        """The distinct observations of two walks, in order."""
+        """The distinct observations of two walks, in order; copies, for a world may change what it is given."""
+        return copy.deepcopy(self._observations)
+
+    @cached_property
+    def _observations(self) -> list[Any]:
         walked = [*self.walk, *walk(self.new(), SEEDS[1])]
         found: dict[bytes, Any] = {}
         for step in walked:
@@ -91,7 +96,8 @@ class Subject:
     def close(self) -> None:
         """Close all copies."""
         while self._worlds:
-            self._worlds.pop().close()
+            with contextlib.suppress(Exception):  # there is a check for it
+                self._worlds.pop().close()
 
 
 def walk(world: World, seed: int, steps: int = STEPS) -> list[Walked]:

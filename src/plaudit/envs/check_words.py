@@ -125,11 +125,11 @@ def pictured(subject: Subject) -> str:
 
 WORD_CHECKS = {
     "says": Check(says, ("made",)),
-    "describes": Check(describes, ("steps",)),
+    "describes": Check(describes, ("ends",)),
     "steady": Check(steady, ("describes",)),
     "distinct": Check(distinct, ("describes", "steady")),
     "events": Check(events, ("describes",)),
-    "features": Check(featured, ("steps",)),
-    "words": Check(worded, ("steps",)),
-    "picture": Check(pictured, ("steps",)),
+    "features": Check(featured, ("ends",)),
+    "words": Check(worded, ("ends",)),
+    "picture": Check(pictured, ("ends",)),
 }

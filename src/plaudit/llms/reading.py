@@ -9,7 +9,7 @@ from plaudit.llms.base import Reply
 
 QUOTED = 500
 """Characters of a reply that a record keeps; the ledger has the whole."""
-KEPT = 100
+KEPT = 20
 """Characters of an observation that are kept at least where it is shortened."""
 REFUSAL = re.compile(
     r"\W{0,3}(as an? (ai|language|large language|artificial)\b|sorry|(i ?a|i['’]?)m (very |so |really )?sorry"
