@@ -20,6 +20,7 @@ turn into arrays first. Source: Gymnasium's API, https://gymnasium.farama.org.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
@@ -48,6 +49,8 @@ class Wrapped(World):
     def __init__(self, **chosen: Any) -> None:
         self.rules = getattr(type(self), "rules", "")
         self._check_class()
+        # pygame, which draws some environments, opens a sound card at its start; where there is none it complains at length.
+        os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
         self.env = self.make(**chosen)
         self.render_mode = self.env.render_mode
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": 8} | dict(self.env.metadata)
