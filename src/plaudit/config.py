@@ -238,10 +238,16 @@ class TrainConfig:
     """Adam's step size at the start; falls linearly to 0."""
     gamma: float = 0.97
     """Discount per step, the same for every arm."""
+    gae_lambda: float = 0.95
+    """Decay of the advantage estimate over time: 0 trusts the value network, 1 the rewards that came."""
     entropy: float = 0.01
     """Weight of the policy's entropy."""
     width: int = 64
     """Units of each hidden layer."""
+    memory: int = 0
+    """Units of a recurrent memory of the episode, for worlds that do not show all that matters; 0 for none."""
+    normalize: bool = False
+    """Whether observed numbers and the reward are brought to unit scale by their running deviation."""
 
 
 @dataclass(frozen=True)
@@ -356,6 +362,9 @@ def validate(config: RunConfig) -> None:
         ("seed", 0 <= config.seed < 10_000, "between 0 and 9999"),
         ("train.workers", config.train.workers >= 0, "0 or more"),
         ("shaping.potential", not potential or task_weight > 0, POTENTIAL_NEEDS_TASK),
+        ("train.memory", config.train.memory >= 0, "0 or more"),
+        ("train.gae_lambda", 0 <= config.train.gae_lambda <= 1, "between 0 and 1"),
+        ("train.entropy", config.train.entropy >= 0, "0 or more"),
         ("train.gamma", 0 <= config.train.gamma < 1, "at least 0 and below 1"),
         ("fit.held_out", 0 < config.fit.held_out < 0.9, "between 0 and 0.9"),
         ("shaping.quantile", config.shaping.quantile < 1, "below 1"),

@@ -5,9 +5,6 @@ Text is read as a bag of words and word pairs, hashed into a fixed table: no voc
 
 from __future__ import annotations
 
-import itertools
-import re
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,17 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from plaudit.encoder import Encoder
+from plaudit.encoder.words import BUCKETS, word_rows
 from plaudit.vector import stack
-
-BUCKETS = 4096
-"""Rows of the hashed table of words and word pairs."""
 
 
 def hashed_words(text: str) -> list[int]:
-    """Rows of the words and neighbouring word pairs of a text, each once."""
-    words = re.findall(r"\w+|[^\w\s]", text.lower())
-    grams = words + [f"{a} {b}" for a, b in itertools.pairwise(words)]
-    return sorted({zlib.crc32(g.encode()) % BUCKETS for g in grams}) or [0]
+    """Rows of the words and neighbouring word pairs of a text, each once; row 0 of an empty one."""
+    return sorted(word_rows(text)) or [0]
 
 
 class TextNet(nn.Module):

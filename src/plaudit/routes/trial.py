@@ -6,7 +6,7 @@ those that are measured: its layouts and first weights are its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import islice
 
 from plaudit.console import console
@@ -16,7 +16,8 @@ from plaudit.rewards.code import CodeReward
 from plaudit.rewards.sandbox import Limits
 from plaudit.rewards.shaping import Shaping
 from plaudit.rewards.wrapper import RewardWrapper
-from plaudit.rl.ppo import PPO, PPOConfig, Progress
+from plaudit.rl.agents import make_trainer
+from plaudit.rl.base import Progress
 from plaudit.rollout import walk
 from plaudit.stages.parts import make_envs, make_world
 from plaudit.store import Run
@@ -42,11 +43,10 @@ class Trial:
 def trial(run: Run, program: str, limits: Limits, number: int) -> Trial:
     """Train one agent on this program, with the run's own settings of training and shaping."""
     config, world = run.config, make_world(run.config.world)
-    options = {f.name: getattr(config.train, f.name) for f in fields(PPOConfig) if hasattr(config.train, f.name)}
     reward = CodeReward(program, world.features, limits)
     shaping = Shaping(count_power=config.shaping.count_power)
     envs = RewardWrapper(make_envs(config.world, config.train.num_envs), reward, shaping, world.event)
-    trainer, updates = PPO(envs, PPOConfig(**options), SEED + number), list[Progress]()
+    trainer, updates = make_trainer(config.train, envs, SEED + number), list[Progress]()
     trainer.train(updates.append)
     ended = [u for u in updates[-max(1, len(updates) // 4) :] if u.success is not None]
     episodes = sum(u.episodes for u in ended)

@@ -89,7 +89,7 @@ def make_agent(run: Run, arm: str, seed: int, world: World) -> Iterator[Policy]:
             yield policy
         return
     folder = run.folder / "train" / f"{arm}-{seed}"
-    yield TrainedPolicy.load(folder, world.observation_space, world.action_space, run.config.train.width, seed)
+    yield TrainedPolicy.load(folder, world.observation_space, world.action_space, seed)
 
 
 def asked(run: Run, acted: list[dict[str, Any]]) -> dict[str, Any]:

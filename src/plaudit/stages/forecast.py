@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -90,7 +90,7 @@ def forecast(config: RunConfig, arms: list[Arm]) -> list[Forecast]:
 
 def _pilot(config: RunConfig, world: World, histories: set[int]) -> Pilot:
     """A random policy walks as many episodes, as long, as an acting LLM would."""
-    from plaudit.rl.ppo import PPO, PPOConfig
+    from plaudit.rl.agents import make_trainer
     from plaudit.stages.train import wrapped_task
 
     start, acting = time.perf_counter(), config.policy
@@ -106,8 +106,7 @@ def _pilot(config: RunConfig, world: World, histories: set[int]) -> Pilot:
     observations = {world.describe(o): o for o in recording.single_observations()}
     some = list(observations.values())[:: max(1, len(observations) // SAMPLE)][:SAMPLE]
     met = Met(some, {n: situations(steps, n) for n in {0, *histories}}, steps)
-    shared = {f.name: getattr(config.train, f.name) for f in fields(PPOConfig) if hasattr(config.train, f.name)}
-    trainer = PPO(wrapped_task(config), PPOConfig(**shared), 0)
+    trainer = make_trainer(config.train, wrapped_task(config), 0)
     seconds = float(np.median([trainer.update().seconds for _ in range(UPDATES)]))
     updates = config.train.steps / (config.train.num_envs * config.train.horizon)
     return Pilot(met, each * config.collect.steps, seconds * updates)

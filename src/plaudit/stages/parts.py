@@ -129,8 +129,7 @@ def make_policy(config: RunConfig, name: str, world: World, seed: int) -> Policy
         raise StoreError(
             f"there is no policy {name!r}. Give 'random' or the folder of a trained agent: runs/NAME/train/ARM-SEED"
         )
-    width = Run.open(folder.parent.parent).config.train.width
-    return TrainedPolicy.load(folder, world.observation_space, world.action_space, width, seed)
+    return TrainedPolicy.load(folder, world.observation_space, world.action_space, seed)
 
 
 def check(config: RunConfig) -> None:

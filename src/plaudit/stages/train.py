@@ -12,7 +12,7 @@ import queue
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -165,12 +165,11 @@ def _work(job: Job, results: Any) -> None:
 
 def train_agent(run: Run, arm: str, seed: int, report: Any = None) -> None:
     """Train one agent to the end, from its checkpoint where there is one."""
-    from plaudit.rl.ppo import PPO, PPOConfig
+    from plaudit.rl.agents import agent_record, make_trainer
 
     folder, settings = run.stage(f"train/{arm}-{seed}"), run.expected("train")
     config = run.config.train
-    shared = {f.name: getattr(config, f.name) for f in fields(PPOConfig) if hasattr(config, f.name)}
-    trainer = PPO(wrapped_envs(run, arm), PPOConfig(**shared), seed)
+    trainer = make_trainer(config, wrapped_envs(run, arm), seed)
     checkpoint, curve = folder / "checkpoint.safetensors", []
     if checkpoint.exists() and (tree := load_tree(checkpoint)).get("settings") == settings:
         trainer.set_state(tree["trainer"])
@@ -190,7 +189,8 @@ def train_agent(run: Run, arm: str, seed: int, report: Any = None) -> None:
 
     trainer.train(on_update)
     write_table(folder / "curve.parquet", curve)
-    save_tree(folder / "agent.safetensors", {"settings": settings, "net": dict(trainer.net.state_dict())})
+    agent = {"settings": settings, "agent": agent_record(config), "net": dict(trainer.net.state_dict())}
+    save_tree(folder / "agent.safetensors", agent)
     checkpoint.unlink(missing_ok=True)
 
 
