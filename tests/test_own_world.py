@@ -16,6 +16,7 @@ from plaudit import registry, world_file
 from plaudit.cli import WORLD_FAILED, main
 from plaudit.cli_words import parse_config
 from plaudit.config import RunConfig, from_dict
+from plaudit.envs.check import check
 from plaudit.envs.wrapped import Wrapped
 from plaudit.errors import ConfigError, MissingExtraError, PlauditError
 from plaudit.spaces import Codes, Text
@@ -27,7 +28,7 @@ ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 SMALL = [
     "--collect.steps",
-    "640",
+    "320",
     "--collect.num-envs",
     "8",
     "--judge.items",
@@ -204,6 +205,19 @@ def test_by_entry_point(tmp_path, monkeypatch):
     importlib.invalidate_caches()
     assert registry.load("worlds", "lake").id == "FrozenLake-v1"
     assert parse_config("run", ["lake"])[2].world.name == "lake"
+
+
+@pytest.mark.parametrize("name", ["Taxi-v3", "Blackjack-v1", "CartPole-v1", "Pendulum-v1"])
+def test_other_environments_of_gymnasium_keep_the_contract(name):
+    """Many states, a tuple, floats, and actions that are numbers."""
+    cls = type("Own", (Wrapped,), {"id": name, "goal": "win", "describe": lambda self, obs: f"{self.original(obs)}"})
+    failed = [f"{f.name}: {f.text}" for f in check(cls, cls.vector) if f.status == "failed"]
+    assert failed == []
+
+
+def test_the_page_shows_the_example_as_it_is():
+    page = (ROOT / "docs" / "own-world.md").read_text()
+    assert (ROOT / "examples" / "babyai_goto.py").read_text() in page
 
 
 class Nested(gym.Env):

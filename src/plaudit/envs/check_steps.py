@@ -156,6 +156,12 @@ def sb3_agrees(subject: Subject) -> str:
         raise Skip(f"Stable-Baselines3 takes no {space}: its actions start at 0. plaudit's own agents take it.")
     if isinstance(subject.walk[0].observation, dict) and "action_mask" in subject.walk[0].observation:
         raise Skip("Stable-Baselines3's checker knows no action mask, and takes actions that it forbids.")
+    whole = subject.world.observation_space
+    for part in whole.spaces.values() if isinstance(whole, spaces.Dict) else (whole,):
+        if isinstance(part, spaces.Box) and part.shape == ():
+            raise Skip(
+                f"Stable-Baselines3's checker reads no array without dimensions, and here is one: {_short(part)}"
+            )
     with _quiet() as said:
         check_env(subject.new(), skip_render_check=True)
     return "stable_baselines3.common.env_checker.check_env" + (f", {len(said)} warnings" if said else "")

@@ -63,7 +63,7 @@ def distinct(subject: Subject) -> str:
     if seen < 2:
         raise Skip("random steps met only one observation")
     if texts == 1:
-        raise Fault(f"all {seen} distinct observations have the same description; nothing can be judged by it.")
+        raise Fault(f"all {seen} distinct observations have the same description. Say in describe what differs.")
     return f"{texts} descriptions of {seen} distinct observations"
 
 

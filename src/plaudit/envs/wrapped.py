@@ -49,7 +49,7 @@ class Wrapped(World):
     def __init__(self, **chosen: Any) -> None:
         self.rules = getattr(type(self), "rules", "")
         self._check_class()
-        # pygame, which draws some environments, opens a sound card at its start; where there is none it complains at length.
+        # pygame, which draws some environments, opens a sound card first, and complains at length where there is none.
         os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
         self.env = self.make(**chosen)
         self.render_mode = self.env.render_mode
