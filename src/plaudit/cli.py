@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plaudit import __version__
-from plaudit.cli_words import VERBS, parse_config, take, take_arms, take_budget
+from plaudit.cli_words import MINARI, VERBS, parse_config, take, take_arms, take_budget
 from plaudit.errors import ConfigError, PlauditError, did_you_mean
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ def dispatch(words: list[str]) -> int:
         return check(rest)
     if verb == "forecast":
         return forecast(rest)
+    if verb == "play":
+        return play(rest)
     return one_stage(verb, rest)
 
 
@@ -130,6 +132,15 @@ def compare(words: list[str]) -> int:
     return 0
 
 
+def play(words: list[str]) -> int:
+    """``plaudit play [WORLD|RUN] [--policy NAME] [--reward RUN] [--record FILE] [--SECTION.SETTING VALUE ...]``."""
+    from plaudit.cli_words import parse_play
+    from plaudit.stages.play import play as show
+
+    options, config = parse_play(words)
+    return show(config, options)
+
+
 def forecast(words: list[str]) -> int:
     """``plaudit forecast [WORLD] [--arms NAME ...]``."""
     words, arms = take_arms(words)
@@ -160,9 +171,11 @@ def one_stage(verb: str, words: list[str]) -> int:
     if words and words[0] in ("-h", "--help"):
         print(
             f"plaudit {verb} RUN\n\n{VERBS[verb]}\n\nRUN is a folder that plaudit run or plaudit collect has made.\n"
-            f"A finished stage is skipped; delete RUN/{verb} to do it again."
+            f"A finished stage is skipped; delete RUN/{verb} to do it again.{MINARI * (verb == 'collect')}"
         )
         return 0
+    if verb == "collect" and any(word.partition("=")[0] == "--to" for word in words):
+        return minari(words)
     if verb == "collect" and (not words or not (Path(words[0]) / "run.json").is_file()):
         out, name, config = parse_config(verb, words)
         run_stages(prepare(config, out or f"runs/{name}"), (verb,))
@@ -170,6 +183,18 @@ def one_stage(verb: str, words: list[str]) -> int:
     if len(words) != 1:
         raise ConfigError(f"give the folder of one run: plaudit {verb} runs/doorkey")
     run_stages(Run.open(Path(words[0])), (verb,))
+    return 0
+
+
+def minari(words: list[str]) -> int:
+    """``plaudit collect WORLD|RUN --to minari [--dataset ID] [--episodes N] [--policy NAME] [--out FOLDER] [--texts]``."""
+    from plaudit.cli_words import parse_minari
+    from plaudit.stages.minari_data import from_run, from_world
+    from plaudit.store import Run
+
+    options, source = parse_minari(words)
+    path = from_run(source, options) if isinstance(source, Run) else from_world(source, options)
+    print(f"data set: {path}")
     return 0
 
 

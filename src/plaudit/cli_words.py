@@ -15,12 +15,16 @@ if TYPE_CHECKING:
     from plaudit.budget import Budget
     from plaudit.config import RunConfig
     from plaudit.stages.arms import Arm
+    from plaudit.stages.minari_data import MinariOptions
+    from plaudit.stages.play import PlayOptions
+    from plaudit.store import Run
 
 VERBS = {
     "run": "All stages, from world to report; goes on where it stopped.",
     "compare": "Every way of using the LLM, and controls, side by side.",
     "forecast": "What a comparison will cost, from a small pilot.",
     "calibrate": "Try the judging protocols on pairs with known answers.",
+    "play": "Watch an episode in the terminal, or play it.",
     "collect": "Gather distinct observations with a policy.",
     "annotate": "Ask the LLM which observations show more progress.",
     "fit": "Fit a Bradley-Terry reward model to the answers.",
@@ -30,12 +34,24 @@ VERBS = {
     "check": "Try a world against the contract, and say what is wrong.",
     "list": "Worlds, models, protocols, routes, prompts, recipes.",
 }
+MINARI = """
+
+As a data set of Farama's Minari, of a run's recorded episodes or of a world:
+plaudit collect WORLD|RUN --to minari [--dataset NAMESPACE/NAME-v0]
+                [--episodes N] [--policy random|expert|RUN/train/ARM-SEED]
+                [--out FOLDER] [--texts] [settings of the world]"""
+"""What ``plaudit collect --help`` says besides."""
 CEILINGS = {"--max-tokens": int, "--max-usd": float, "--max-hours": float}
 """Hard ceilings: what would pass one is not begun, what is done is kept."""
 OPTIONS = {
     "run": ("[--max-tokens N] [--max-usd X] [--max-hours H]",),
     "compare": ("[--arms NAME ...] [--dry-run]", "[--max-tokens N] [--max-usd X] [--max-hours H]"),
     "forecast": ("[--arms NAME ...]",),
+    "play": (
+        "[--policy me|random|expert|llm|RUN|RUN/train/ARM-SEED]",
+        "[--reward RUN] [--record FILE.gif|FILE.mp4]",
+        "[--episodes N] [--max-steps N] [--delay SECONDS]",
+    ),
 }
 
 
@@ -70,8 +86,75 @@ def take_arms(words: list[str]) -> tuple[list[str], list[Arm]]:
     return words[:start] + words[end:], choose(words[start + 1 : end])
 
 
-def parse_config(verb: str, words: list[str]) -> tuple[str, str, RunConfig]:
-    """(out, name, config) from the words behind a verb: recipe first, then the world, then single settings."""
+def number(option: str, text: str, kind: type, least: float) -> Any:
+    """What stands behind an option, as a number of this type, at least ``least``."""
+    try:
+        value = kind(text)
+    except ValueError:
+        raise ConfigError(f"{option} takes a {'whole ' * (kind is int)}number, got {text!r}.") from None
+    if not least <= value < float("inf"):
+        raise ConfigError(f"{option} must be at least {least:g}, got {text}.")
+    return value
+
+
+def run_of(folder: str) -> Path | None:
+    """The run that this folder is, or that the agent in it belongs to."""
+    path = Path(folder)
+    candidates = [path, *([path.parent.parent] if (path / "agent.safetensors").is_file() else [])]
+    return next((p for p in candidates if (p / "run.json").is_file()), None)
+
+
+def parse_play(words: list[str]) -> tuple[PlayOptions, RunConfig]:
+    """The options of ``plaudit play``, and settings: those of a run where one is named in place of a world."""
+    from plaudit.stages.play import PlayOptions
+    from plaudit.store import Run
+
+    numbers = {"--episodes": (int, 1), "--max-steps": (int, 0), "--delay": (float, 0)}
+    found: dict[str, Any] = {}
+    for option in ("--policy", "--reward", "--record", *numbers):
+        words, text = take(words, option)
+        if text:
+            value = number(option, text, *numbers[option]) if option in numbers else text
+            found[option.removeprefix("--").replace("-", "_")] = value
+    base = None
+    if words and (folder := run_of(words[0])) is not None:
+        run = Run.open(folder)
+        base = run.config
+        found.setdefault("policy", words[0])
+        if run.finished("fit") is not None:
+            found.setdefault("reward", str(folder))
+        words = words[1:]
+    out, _, config = parse_config("play", words, base)
+    if out:
+        raise ConfigError("plaudit play keeps nothing but a recording: --record FILE.gif")
+    return PlayOptions(**found), config
+
+
+def parse_minari(words: list[str]) -> tuple[MinariOptions, Run | RunConfig]:
+    """The options of ``plaudit collect --to minari``, and the run that was named, else the settings of the world."""
+    from plaudit.stages.minari_data import MinariOptions
+    from plaudit.store import Run
+
+    found: dict[str, Any] = {"texts": "--texts" in words}
+    words, to = take([word for word in words if word != "--texts"], "--to")
+    if to != "minari":
+        raise ConfigError(f"--to takes minari, got {to!r}.")
+    for option in ("--dataset", "--episodes", "--policy", "--out"):
+        words, text = take(words, option)
+        if text:
+            found[option.removeprefix("--")] = number(option, text, int, 1) if option == "--episodes" else text
+    if words and (Path(words[0]) / "run.json").is_file():
+        if len(words) > 1:
+            raise ConfigError(f"a run's settings are fixed: leave out {words[1]}.")
+        return MinariOptions(**found), Run.open(Path(words[0]))
+    return MinariOptions(**found), parse_config("collect", words)[2]
+
+
+def parse_config(verb: str, words: list[str], base: RunConfig | None = None) -> tuple[str, str, RunConfig]:
+    """(out, name, config) from the words behind a verb: recipe first, then the world, then single settings.
+
+    ``base`` stands in for the world's usual settings where neither recipe nor world is named.
+    """
     import tyro
 
     from plaudit.config import RunConfig, load_recipe
@@ -87,18 +170,22 @@ def parse_config(verb: str, words: list[str]) -> tuple[str, str, RunConfig]:
         if is_path(world):
             find("worlds", world)
         elif world not in entries("worlds") and ("/" in world or Path(world).exists()):
-            raise ConfigError(f"{world} is no run: it has no run.json. Make one: plaudit {verb} doorkey --out {world}")
+            maker = "run" if verb == "play" else verb
+            raise ConfigError(f"{world} is no run: it has no run.json. Make one: plaudit {maker} doorkey --out {world}")
         elif world not in entries("worlds"):
             raise ConfigError(f"there is no world {world!r}.{did_you_mean(world, entries('worlds'))}")
-    base = load_recipe(recipe) if recipe else _usual(world or "doorkey", task)
+    if recipe or world or base is None:
+        base = load_recipe(recipe) if recipe else _usual(world or "doorkey", task)
     if world:
         chosen: Any = {"name": world} | ({"task": task} if task else {})
         base = dataclasses.replace(base, world=dataclasses.replace(base.world, **chosen))
     if model:
         base = dataclasses.replace(base, llm=dataclasses.replace(base.llm, model=model))
 
-    own = ("[WORLD] [--recipe NAME|FILE.toml] [--llm embedded|FILE.gguf]", *OPTIONS.get(verb, ()))
-    lines = f"\n{' ' * (len(verb) + 9)}".join((*own, "[--out PATH] [settings, as below]"))
+    what = "[WORLD|RUN]" if verb == "play" else "[WORLD]"
+    own = (f"{what} [--recipe NAME|FILE.toml] [--llm embedded|FILE.gguf]", *OPTIONS.get(verb, ()))
+    last = "[settings, as below]" if verb == "play" else "[--out PATH] [settings, as below]"
+    lines = f"\n{' ' * (len(verb) + 9)}".join((*own, last))
     about = f"{VERBS[verb]}\n\nplaudit {verb} {lines}"
     config = tyro.cli(RunConfig, args=words, default=base, prog=f"plaudit {verb}", description=about)
     named = "-".join(filter(None, (title(config.world.name), config.world.task)))

@@ -61,7 +61,7 @@ class CollectConfig:
     num_envs: int = 64
     """Copies of the world that step together."""
     policy: str = "random"
-    """'random', 'llm' (the LLM acts), or the folder of a trained agent (runs/NAME/train/ARM-SEED)."""
+    """'random', 'expert' (the world's script), 'llm' (it acts), or a trained agent's folder (runs/NAME/train/ARM-SEED)."""
     recorded: int = 200_000
     """Steps that are kept whole: for reward programs, segments and in-context examples."""
 

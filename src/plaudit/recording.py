@@ -40,6 +40,8 @@ class Recording:
     """Whether the world called the step a success; None unless it was asked for."""
     ended: NDArray[np.bool_] | None = None
     """Whether the episode ended with it; None unless it was asked for."""
+    terminated: NDArray[np.bool_] | None = None
+    """Whether it ended by the world's own rules, not by a limit of steps; None in older recordings too."""
 
     def __len__(self) -> int:
         return len(self.step)
@@ -61,7 +63,7 @@ class Recording:
         return self.after[windows[whole]]
 
 
-_TRUTH = ("task_reward", "success", "ended")
+_TRUTH = ("task_reward", "success", "ended", "terminated")
 
 
 def save_recording(folder: Path, recording: Recording) -> None:

@@ -30,6 +30,9 @@ class Entry:
 KINDS: dict[str, dict[str, Entry]] = {
     "worlds": {
         "doorkey": Entry("plaudit.envs.gridworld:DoorKey"),
+        "nethack": Entry("plaudit.envs.nethack:NetHack", extra="nethack"),
+        "minihack": Entry("plaudit.envs.minihack:MiniHack", extra="nethack"),
+        "metaworld": Entry("plaudit.envs.metaworld:MetaWorld", extra="metaworld"),
     },
     "llms": {
         "embedded": Entry("plaudit.llms.embedded:EmbeddedLLM", extra="embedded"),
@@ -52,6 +55,7 @@ KINDS: dict[str, dict[str, Entry]] = {
         "constant-minus": Entry("plaudit.routes.controls:ConstantMinus"),
         "random": Entry("plaudit.routes.controls:Random"),
         "count": Entry("plaudit.routes.controls:Count"),
+        "expert": Entry("plaudit.routes.controls:Expert"),
     },
 }
 

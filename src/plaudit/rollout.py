@@ -35,6 +35,8 @@ class Steps:
     """The world's own progress; for measuring only."""
     success: NDArray[np.bool_]
     """Whether the world called it a success."""
+    terminated: NDArray[np.bool_]
+    """Whether the episode ended by the world's own rules, and not by a limit of steps."""
 
 
 def walk(envs: VectorEnv, policy: Policy, seed: int) -> Iterator[Steps]:
@@ -47,7 +49,8 @@ def walk(envs: VectorEnv, policy: Policy, seed: int) -> Iterator[Steps]:
         ended = terminated | truncated
         after = step_observations(observations, infos, ended)
         progress, success = (step_value(infos, name, ended) for name in ("progress", "success"))
-        yield Steps(before, actions, after, ended, np.asarray(reward, np.float64), progress, success > 0)
+        task_reward = np.asarray(reward, np.float64)
+        yield Steps(before, actions, after, ended, task_reward, progress, success > 0, np.asarray(terminated))
         if ended.any():
             policy.reset(ended)
 
@@ -109,7 +112,8 @@ class Recorder:
         if len(self._columns) * len(made.ended) >= self.limit:
             return
         before, after = self._indices(made.before), self._indices(made.after)
-        column = (self._episode, self._step, before, after, made.actions, made.task_reward, made.success, made.ended)
+        truth = made.task_reward, made.success, made.ended, made.terminated
+        column = (self._episode, self._step, before, after, made.actions, *truth)
         self._columns.append(tuple(np.array(c) for c in column))
         self._step = np.where(made.ended, 0, self._step + 1)
         self._episode = np.where(made.ended, self._episode + len(made.ended), self._episode)
@@ -188,16 +192,20 @@ class Step:
 
 def record_episode(world: World, policy: Policy, seed: int, max_steps: int = 200) -> list[Step]:
     """The first ``max_steps`` steps of one episode of one world, each with its picture."""
-    observation, _ = world.reset(seed=seed)
+    return list(itertools.islice(episode_steps(world, policy, seed), max_steps + 1))
+
+
+def episode_steps(world: World, policy: Policy, seed: int, pictures: bool = True) -> Iterator[Step]:
+    """The steps of one episode of one world as they happen, its start first; with ``pictures`` each has its own."""
+    before, _ = world.reset(seed=seed)
     policy.reset(np.ones(1, bool))
-    steps = [Step(0, "", world.describe(observation), observation, 0.0, False, world.render())]
-    over = False
-    while not over and len(steps) <= max_steps:
-        action = policy.act(stack([observation]))[0]
+    yield Step(0, "", world.describe(before), before, 0.0, False, world.render() if pictures else None)
+    for number in itertools.count(1):
+        action = policy.act(stack([before]))[0]
         observation, reward, terminated, truncated, info = world.step(action)
-        over = bool(terminated or truncated)
-        word = world.action_word(action, world.actions(steps[-1].observation))
-        text = world.describe(observation)
-        success = bool(info.get("success", False))
-        steps.append(Step(len(steps), word, text, observation, float(reward), success, world.render()))
-    return steps
+        word = world.action_word(action, world.actions(before))
+        success, frame = bool(info.get("success", False)), world.render() if pictures else None
+        yield Step(number, word, world.describe(observation), observation, float(reward), success, frame)
+        if terminated or truncated:
+            return
+        before = observation

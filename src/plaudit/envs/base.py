@@ -45,6 +45,10 @@ class World(gym.Env[Any, Any]):
         """What has just happened, the unit of episodic counts; the whole description where a world has no such thing."""
         return self.describe(obs)
 
+    def render(self) -> Any:
+        """The world from outside for people, ``(height, width, 3)`` uint8; None where it draws none."""
+        return None
+
     def picture(self, obs: Observation) -> NDArray[np.uint8] | None:
         """The observation as an image ``(height, width, 3)`` for models that see; None where a world has none."""
         return None

@@ -108,6 +108,12 @@ class DoorKey(World):
     def parse_action(self, reply: str) -> int | None:
         return words.parse_action(reply)
 
+    def expert(self) -> Any:
+        """A planner with a memory, which sees what an agent sees: ``envs/gridworld_expert.py``."""
+        from plaudit.envs.gridworld_expert import DoorKeyExpert
+
+        return DoorKeyExpert()
+
     @classmethod
     def vector(cls, num_envs: int, **options: Any) -> VectorEnv:
         return DoorKeyVector(num_envs, **options)
@@ -178,6 +184,14 @@ def events(
 
 
 @cache
+def view_offsets() -> tuple[NDArray, NDArray]:
+    """Offset in cells from the agent of each cell of its view, twice ``(4 directions, column, row)``; row 0 is farthest."""
+    side, ahead = np.meshgrid(np.arange(VIEW) - VIEW // 2, VIEW - 1 - np.arange(VIEW), indexing="ij")
+    dx, dy = STEP_X[:, None, None], STEP_Y[:, None, None]
+    return dx * ahead - dy * side, dy * ahead + dx * side
+
+
+@cache
 def _visibility() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """minigrid's ``process_vis`` as two tables over (lit cells, see-through cells) of a row, 7 bits each.
 
@@ -211,14 +225,7 @@ class DoorKeyVector(VectorEnv):
         self._rows = np.arange(num_envs)
         self.x, self.y, self.direction, self.carrying, self.steps = (np.zeros(num_envs, np.int64) for _ in range(5))
         self.door_x, self.door_y = np.zeros(num_envs, np.int64), np.zeros(num_envs, np.int64)
-        self._view_x, self._view_y = self._view_offsets()
-
-    @staticmethod
-    def _view_offsets() -> tuple[NDArray, NDArray]:
-        """Offset from the agent of each cell of its view, ``(4 directions, column, row)``; row 0 is farthest away."""
-        side, ahead = np.meshgrid(np.arange(VIEW) - VIEW // 2, VIEW - 1 - np.arange(VIEW), indexing="ij")
-        dx, dy = STEP_X[:, None, None], STEP_Y[:, None, None]
-        return dx * ahead - dy * side, dy * ahead + dx * side
+        self._view_x, self._view_y = view_offsets()
 
     def reset(self, *, seed: int | list[int] | None = None, options: dict | None = None) -> tuple[Observation, dict]:
         seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from plaudit.analysis.claims import Contest, contest, too_few
 from plaudit.analysis.statistics import MIN_SEEDS
 from plaudit.report.compare_ways import Comparison, Way
-from plaudit.report.words import duration, label, money, number, percent, signed
+from plaudit.report.words import REFERENCES, duration, label, money, number, percent, signed
 
 SHORT = 160
 """Characters of a reason that stands above the table; the table has all of it."""
@@ -37,7 +37,8 @@ class Headline:
 
 def headline(comparison: Comparison) -> Headline:
     """The result; a way that is not ahead of every control has not won."""
-    scored, notes = comparison.scored, [*unfinished(comparison), *reached(comparison)]
+    scored = [way for way in comparison.scored if way.name not in REFERENCES]
+    notes = [*unfinished(comparison), *reached(comparison)]
     ours, controls = [w for w in scored if not w.is_control], [w for w in scored if w.is_control]
     if not scored:
         return Headline("There is no result: none of the ways was finished.", notes=notes)

@@ -10,7 +10,7 @@ import numpy as np
 from plaudit.analysis.statistics import MIN_SEEDS, Interval, interval, paired_difference
 from plaudit.config import RunConfig
 from plaudit.report.tables import Tables
-from plaudit.report.words import CONTROLS, label, percent, signed, slots
+from plaudit.report.words import CONTROLS, REFERENCES, label, percent, signed, slots
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def llm_arm(found: list[Arm]) -> Arm | None:
 
 def headline(found: list[Arm], config: RunConfig, typed: str = "") -> Headline:
     """The result, computed; an agent that is not ahead of every control has not won. ``typed`` made the run."""
-    arm, controls = llm_arm(found), [a for a in found if a.is_control]
+    arm, controls = llm_arm(found), [a for a in found if a.is_control and a.name not in REFERENCES]
     seeds = min((len(a.by_seed) for a in found), default=0)
     are = "1 seed is" if seeds == 1 else f"{seeds} seeds are"
     warning = f"{are} too few for a claim" if seeds < MIN_SEEDS else ""
@@ -157,5 +157,6 @@ def _ends(difference: Interval) -> tuple[float, float]:
 
 def _who(arm: Arm, start: bool = True) -> str:
     article = {"task": "the ", "constant": "a ", "constant-minus": "a "}.get(arm.name, "")
-    words = "a random policy" if arm.name == "random" else f"the agent trained on {article}{label(arm.name)}"
+    untrained = {"random": "a random policy", "expert": "the scripted expert"}
+    words = untrained.get(arm.name) or f"the agent trained on {article}{label(arm.name)}"
     return words[0].upper() + words[1:] if start else words

@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import ClassVar
 
+from plaudit.config import RunConfig
 from plaudit.envs.base import World
 from plaudit.policies.base import Policy
 from plaudit.policies.random import RandomPolicy
@@ -46,6 +47,23 @@ class Count(Route):
 
     def reward(self, run: Run, world: World) -> tuple[RewardFn, Shaping]:
         return CountReward(), Shaping(count_power=run.config.shaping.count_power)
+
+
+class Expert(Route):
+    """Reference: the world's own scripted policy; nothing is trained."""
+
+    trains = False
+
+    def check(self, config: RunConfig, world: World) -> None:
+        self._make(world)
+
+    def policy(self, run: Run, world: World, seed: int) -> AbstractContextManager[Policy]:
+        return nullcontext(self._make(world))
+
+    def _make(self, world: World) -> Policy:
+        from plaudit.stages.parts import make_expert
+
+        return make_expert(world)
 
 
 class Random(Route):

@@ -67,16 +67,17 @@ ARMS = {
         Arm("constant-minus", "control: -1 for every step", {}),
         Arm("random", "control: a random policy", {}),
         Arm("count", "control: novelty of events alone", {}),
+        Arm("expert", "reference: the world's own scripted policy; only where it is named", {}),
     )
 }
 
 
 def choose(names: list[str]) -> list[Arm]:
-    """The arms of these names, in their usual order; none takes all."""
+    """The arms of these names, in their usual order; none takes all but the expert, which not every world has."""
     for name in names:
         if name not in ARMS:
             raise ConfigError(f"there is no arm {name!r}.{did_you_mean(name, ARMS)}")
-    return [arm for arm in ARMS.values() if not names or arm.name in names]
+    return [arm for arm in ARMS.values() if arm.name in names or (not names and arm.name != "expert")]
 
 
 def flat(switches: dict[str, Any]) -> dict[str, Any]:

@@ -119,17 +119,29 @@ def llm_spend(run: Run) -> dict[str, Any]:
 
 
 def make_policy(config: RunConfig, name: str, world: World, seed: int) -> Policy:
-    """'random', or the agent in this folder."""
+    """'random', 'expert' (the world's own script), or the agent in this folder."""
     if name == "random":
         return RandomPolicy(world.action_space, seed)
+    if name == "expert":
+        return make_expert(world)
     from plaudit.policies.trained import TrainedPolicy
 
     folder = Path(name)
     if not folder.is_dir():
         raise StoreError(
-            f"there is no policy {name!r}. Give 'random' or the folder of a trained agent: runs/NAME/train/ARM-SEED"
+            f"there is no policy {name!r}. Give 'random', 'expert' or the folder of a trained agent: "
+            "runs/NAME/train/ARM-SEED"
         )
     return TrainedPolicy.load(folder, world.observation_space, world.action_space, seed)
+
+
+def make_expert(world: World) -> Policy:
+    """The world's own scripted policy."""
+    if (expert := world.expert()) is None:
+        raise ConfigError(
+            f"{type(world).__name__} has no expert: nobody has written a script that plays it. Try 'random'."
+        )
+    return expert
 
 
 def check(config: RunConfig) -> None:
