@@ -256,7 +256,7 @@ def expert(subject: Subject) -> str:
     world = subject.new()
     policy = world.expert()
     if policy is None:
-        raise Skip("the world has no expert(): whether success can be reached is not known")
+        raise Skip("expert() gives no policy: whether success can be reached is not known")
     solved = 0
     for seed in range(EXPERT_EPISODES):
         observation, _ = world.reset(seed=seed)

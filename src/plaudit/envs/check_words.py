@@ -117,7 +117,7 @@ def pictured(subject: Subject) -> str:
     """``picture`` gives an image, where it gives one."""
     picture: Any = subject.world.picture(subject.observations[0])
     if picture is None:
-        raise Skip("the world has no picture(): models that see need one")
+        raise Skip("picture() gives none: models that see need one")
     if getattr(picture, "ndim", 0) != 3 or picture.shape[2] != 3 or str(picture.dtype) != "uint8":
         raise Fault("picture must give (height, width, 3) uint8.")
     return f"pictures of {picture.shape[0]} x {picture.shape[1]}"
