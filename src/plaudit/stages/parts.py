@@ -22,6 +22,7 @@ from plaudit.policies.base import Policy
 from plaudit.policies.random import RandomPolicy
 from plaudit.routes.base import Route
 from plaudit.store import Run
+from plaudit.world_file import split_task
 
 EVALUATION_SEED = 800_000_000
 """Evaluation's seeds start here; training's end below 500 million, collecting's and calibration's lie between."""
@@ -50,8 +51,12 @@ def evaluation_envs(config: WorldConfig, episodes: int) -> VectorEnv:
 
 
 def settled(config: RunConfig) -> RunConfig:
-    """The same settings with all that the world leaves to choose filled in, so that a run's record shows it."""
-    return dataclasses.replace(config, world=dataclasses.replace(config.world, **world_choices(config.world)))
+    """The same settings with all that the world leaves to choose filled in, so that a run's record shows it.
+
+    A file's path becomes absolute.
+    """
+    filled = {"name": split_task(config.world.name)[0]} | world_choices(config.world)
+    return dataclasses.replace(config, world=dataclasses.replace(config.world, **filled))
 
 
 def world_choices(config: WorldConfig) -> dict[str, Any]:
