@@ -21,6 +21,7 @@ CORE = {
     "store",
     "types",
     "vector",
+    "world_file",
 }
 MAY = {
     "types": set(),
@@ -28,7 +29,8 @@ MAY = {
     "vector": set(),
     "spaces": set(),
     "encoder": {"errors", "spaces"},
-    "registry": {"errors"},
+    "registry": {"errors", "world_file"},
+    "world_file": {"envs", "errors"},
     "config": {"errors", "registry"},
     "console": set(),
     "budget": {"errors"},
@@ -43,7 +45,7 @@ MAY = {
     "rewards": {"encoder", "errors", "llms", "prompts", "types", "vector"},
     "rl": {"encoder", "errors", "spaces", "vector"},
     "analysis": {"store", "types", "errors"},
-    "report": {"analysis", "config", "store", "types", "errors", "console", "registry"},
+    "report": {"analysis", "config", "store", "types", "errors", "console", "registry", "world_file"},
 }
 """What each room may import of ours; ``stages``, ``routes`` and ``cli`` may import everything."""
 

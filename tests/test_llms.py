@@ -9,10 +9,12 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
+from plaudit import prompts
 from plaudit.errors import ConfigError, LLMError, MissingExtraError
 from plaudit.llms import embedded, weights
 from plaudit.llms.base import Reply, Request
 from plaudit.llms.embedded import EmbeddedLLM
+from plaudit.llms.reading import shortened
 from plaudit.llms.scripted import ScriptedLLM
 
 PREFIX = "A robot works in two rooms with a door between them. Each line tells what it did, and whether that helped.\n"
@@ -191,6 +193,28 @@ def test_too_long_and_empty_requests_fail_alone(llm):
     assert [reply.status for reply in replies] == ["ok", "error", "error", "error", "error"]
     assert "the context holds 1024" in replies[1].error and not replies[1].logprobs
     assert llm.generate([Request("Hello", max_tokens=2000)])[0].status == "error"
+
+
+@pytest.mark.parametrize("text", ["word " * 700, "日本語" * 900], ids=["words", "many tokens a character"])
+def test_an_observation_that_does_not_fit_is_shown_without_its_middle(text):
+    small = EmbeddedLLM(context=512)
+    requests = [
+        Request(prompts.load("pointwise").fill(goal="go", observation=f"{i} {text} {i}"), answers=(" Yes", " No"))
+        for i in range(2)
+    ]
+    with pytest.warns(UserWarning, match="context of 512 tokens") as warned:
+        replies = small.choose(requests)
+    assert [r.status for r in replies] == ["ok", "ok"] and len(warned) == 1 and small.stats.shortened == 2
+    assert all(256 < r.prompt_tokens <= 511 for r in replies)
+    small.close()
+
+
+def test_shortening_takes_the_middle_of_the_longest_line():
+    prompt = f"Goal: go.\nNow: {'a' * 200}{'b' * 200}\nProgress:"
+    short = shortened(prompt, 300)
+    assert short.startswith("Goal: go.\nNow: aaa") and short.endswith("bbb\nProgress:")
+    assert "[... 300 characters left out ...]" in short and len(short) < len(prompt) - 250
+    assert shortened(prompt, 390) == prompt and shortened("a" * 400, 300) == "a" * 400
 
 
 def test_cache_that_is_almost_too_small():

@@ -166,7 +166,7 @@ def test_descriptions_and_pictures(description):
     for action in ("north", "east"):
         observation = world.step(world.parse_action(action))[0]
     text = world.describe(observation)
-    assert {"screen": "@", "changes": "In the last 2 steps:"}.get(description, "hit points") in text
+    assert {"screen": "@", "news": "You", "changes": "In the last 2 steps:"}.get(description, "hit points") in text
     picture = world.picture(observation)
     if description in ("screen", "image"):
         np.testing.assert_array_equal(picture, world.render())
@@ -249,6 +249,23 @@ def test_plain_tasks_are_minihacks_own():
         np.testing.assert_array_equal(fast.part("glyphs"), observation["glyphs"])
     fast.close()
     own.close()
+
+
+@pytest.mark.parametrize("task", ["Room-Random-5x5", "Room-Dark-15x15", "MazeWalk-9x9", "Corridor-R2"])
+def test_expert_reaches_the_stairs(task):
+    world = MiniHack(task=task)
+    expert, successes = world.expert(), 0
+    for seed in range(4):
+        observation, _ = world.reset(seed=seed)
+        expert.reset(np.ones(1, bool))
+        over = False
+        while not over:
+            action = expert.act({name: part[None] for name, part in observation.items()})[0]
+            observation, _, ended, cut, info = world.step(action)
+            over = ended or cut
+        successes += info["success"]
+    assert successes >= 3
+    world.close()
 
 
 def test_glyphs_are_named_by_their_looks():

@@ -32,6 +32,7 @@ _NAMES = {
     "forecast": "plaudit.stages.forecast:forecast",
     "arms": "plaudit.stages.arms:choose",
     "World": "plaudit.envs.base:World",
+    "Wrapped": "plaudit.envs.wrapped:Wrapped",
     "LLM": "plaudit.llms.base:LLM",
     "RewardWrapper": "plaudit.rewards.wrapper:RewardWrapper",
     "PlauditError": "plaudit.errors:PlauditError",

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from plaudit.stages.arms import Arm
 
 
+WORLD_FAILED = 9
+"""Exit code where a world of the user's own raised an error."""
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -43,6 +47,13 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
+        from plaudit.world_file import blame
+
+        if said := blame(error):
+            print(
+                f"plaudit: {said}\nplaudit check tells more of a world; --debug shows the traceback.", file=sys.stderr
+            )
+            return WORLD_FAILED
         print(
             f"plaudit: unexpected {type(error).__name__}: {error}\nThis is a defect of plaudit. "
             "Run the same command with --debug and report what it prints.",
@@ -70,6 +81,8 @@ def dispatch(words: list[str]) -> int:
         return calibrate(rest)
     if verb == "compare":
         return compare(rest)
+    if verb == "check":
+        return check(rest)
     if verb == "forecast":
         return forecast(rest)
     if verb == "play":
@@ -207,6 +220,17 @@ def calibrate(words: list[str]) -> int:
 
         write_json(Path(out), [dataclasses.asdict(r) for r in rows])
     return 0
+
+
+def check(words: list[str]) -> int:
+    """``plaudit check WORLD [settings]``; 1 where something is wrong."""
+    from plaudit.stages.check import check as ask
+    from plaudit.stages.check import show
+
+    _, name, config = parse_config("check", words)
+    found = ask(config)
+    show(name, found)
+    return int(any(each.status == "failed" for each in found))
 
 
 def show_list(words: list[str]) -> int:

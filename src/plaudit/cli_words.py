@@ -31,6 +31,7 @@ VERBS = {
     "train": "Train an agent for each reward and control.",
     "evaluate": "Measure the agents on freshly drawn episodes.",
     "report": "Write the run's report.html.",
+    "check": "Try a world against the contract, and say what is wrong.",
     "list": "Worlds, models, protocols, routes, prompts, recipes.",
 }
 MINARI = """
@@ -157,18 +158,21 @@ def parse_config(verb: str, words: list[str], base: RunConfig | None = None) -> 
     import tyro
 
     from plaudit.config import RunConfig, load_recipe
-    from plaudit.registry import entries
+    from plaudit.registry import entries, find
+    from plaudit.world_file import is_path, split_task, title
 
     words, recipe = take(words, "--recipe")
     words, model = take(words, "--llm")
     words, out = take(words, "--out")
     world = task = ""
     if words and not words[0].startswith("-"):
-        (world, _, task), words = words[0].partition(":"), words[1:]
-        if world not in entries("worlds") and ("/" in world or Path(world).exists()):
+        (world, task), words = split_task(words[0]), words[1:]
+        if is_path(world):
+            find("worlds", world)
+        elif world not in entries("worlds") and ("/" in world or Path(world).exists()):
             maker = "run" if verb == "play" else verb
             raise ConfigError(f"{world} is no run: it has no run.json. Make one: plaudit {maker} doorkey --out {world}")
-        if world not in entries("worlds"):
+        elif world not in entries("worlds"):
             raise ConfigError(f"there is no world {world!r}.{did_you_mean(world, entries('worlds'))}")
     if recipe or world or base is None:
         base = load_recipe(recipe) if recipe else _usual(world or "doorkey", task)
@@ -184,7 +188,7 @@ def parse_config(verb: str, words: list[str], base: RunConfig | None = None) -> 
     lines = f"\n{' ' * (len(verb) + 9)}".join((*own, last))
     about = f"{VERBS[verb]}\n\nplaudit {verb} {lines}"
     config = tyro.cli(RunConfig, args=words, default=base, prog=f"plaudit {verb}", description=about)
-    named = "-".join(filter(None, (config.world.name, config.world.task)))
+    named = "-".join(filter(None, (title(config.world.name), config.world.task)))
     return out, Path(recipe).stem if recipe else named, config
 
 
@@ -192,8 +196,9 @@ def _usual(world: str, task: str) -> RunConfig:
     """The recipe of the world's task, else of the world, else the settings that the world itself brings."""
     from plaudit.config import RunConfig, from_dict, load_recipe, recipes
     from plaudit.registry import load
+    from plaudit.world_file import is_path
 
-    for name in (f"{world}-{task}", world):
+    for name in () if is_path(world) else (f"{world}-{task}", world):
         if name in recipes():
             return load_recipe(name)
     return from_dict(RunConfig, dict(load("worlds", world).settings))

@@ -222,6 +222,8 @@ class TrainConfig:
     """Routes without an LLM that are trained beside the run's own: see plaudit list."""
     seeds: int = 5
     """Agents of each arm; seed 0, 1, ... is the same layouts and first weights in every arm."""
+    algorithm: Literal["ppo", "sac"] = "ppo"
+    """'ppo', for every world; 'sac' for continuous actions where a step of the world is dear (extra sac)."""
     workers: int = 0
     """Processes; 0 takes one for each processor this process may use."""
     steps: int = 204_800
@@ -231,11 +233,11 @@ class TrainConfig:
     horizon: int = 64
     """Steps of each copy between two updates."""
     epochs: int = 4
-    """Passes over the data of one update."""
+    """Passes over the data of one update; for sac, gradient steps after each step of all copies."""
     minibatch: int = 512
     """Transitions in one gradient step."""
     learning_rate: float = 1e-3
-    """Adam's step size at the start; falls linearly to 0."""
+    """Adam's step size at the start; falls linearly to 0 (with sac it stays)."""
     gamma: float = 0.97
     """Discount per step, the same for every arm."""
     gae_lambda: float = 0.95
@@ -356,16 +358,9 @@ def validate(config: RunConfig) -> None:
     potential, task_weight = config.shaping.potential, config.shaping.task_weight
     enough = math.ceil(20 / max(0.01, config.fit.held_out) ** 2)  # about that many times held_out squared are held out
     rules = [
-        ("train.controls", len(set(config.train.controls)) == len(config.train.controls), "different routes"),
-        ("train.controls", not set(config.train.controls) & set(WITH_LLM), "routes without an LLM; compare does more"),
-        ("train.seeds", 1 <= config.train.seeds < 400, "between 1 and 399"),
+        *_training(config.train),
         ("seed", 0 <= config.seed < 10_000, "between 0 and 9999"),
-        ("train.workers", config.train.workers >= 0, "0 or more"),
         ("shaping.potential", not potential or task_weight > 0, POTENTIAL_NEEDS_TASK),
-        ("train.memory", config.train.memory >= 0, "0 or more"),
-        ("train.gae_lambda", 0 <= config.train.gae_lambda <= 1, "between 0 and 1"),
-        ("train.entropy", config.train.entropy >= 0, "0 or more"),
-        ("train.gamma", 0 <= config.train.gamma < 1, "at least 0 and below 1"),
         ("fit.held_out", 0 < config.fit.held_out < 0.9, "between 0 and 0.9"),
         ("shaping.quantile", config.shaping.quantile < 1, "below 1"),
         ("shaping.count_power", config.shaping.count_power >= 0, "at least 0"),
@@ -404,6 +399,23 @@ def validate(config: RunConfig) -> None:
             for name in path.split("."):
                 value = getattr(value, name)
             raise ConfigError(f"{path} must be {wanted}, got {value!r}.")
+
+
+def _training(train: TrainConfig) -> list[tuple[str, bool, str]]:
+    """The rules of ``[train]``: a setting, whether it keeps its rule, and the rule in words."""
+    is_ppo = train.algorithm == "ppo"
+    return [
+        ("train.controls", len(set(train.controls)) == len(train.controls), "different routes"),
+        ("train.controls", not set(train.controls) & set(WITH_LLM), "routes without an LLM; compare does more"),
+        ("train.seeds", 1 <= train.seeds < 400, "between 1 and 399"),
+        ("train.workers", train.workers >= 0, "0 or more"),
+        ("train.memory", train.memory >= 0, "0 or more"),
+        ("train.memory", not train.memory or is_ppo, "0 with sac"),
+        ("train.normalize", not train.normalize or is_ppo, "false with sac"),
+        ("train.gae_lambda", 0 <= train.gae_lambda <= 1, "between 0 and 1"),
+        ("train.entropy", train.entropy >= 0, "0 or more"),
+        ("train.gamma", 0 <= train.gamma < 1, "at least 0 and below 1"),
+    ]
 
 
 WITH_LLM = ("llm", "preference", "scalar", "code", "embedding")

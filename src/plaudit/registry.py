@@ -1,7 +1,7 @@
 """What there is by name: worlds, LLM back-ends, judging protocols and reward routes.
 
 Nothing is imported until it is used. Third parties add their own by an entry point in the group ``plaudit.worlds`` (and
-so on) that names a class.
+so on) that names a class. A world may also be the path of a file: see :mod:`plaudit.world_file`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
+from plaudit import world_file
 from plaudit.errors import ConfigError, MissingExtraError, did_you_mean
 
 
@@ -21,7 +22,7 @@ class Entry:
     """Where a named part lives."""
 
     target: str
-    """``module:attribute``."""
+    """``module:attribute``, or the path of a world's file."""
     extra: str = ""
     """The extra of ``pip install 'plaudit[...]'`` that it needs; empty for the core."""
 
@@ -30,8 +31,10 @@ KINDS: dict[str, dict[str, Entry]] = {
     "worlds": {
         "doorkey": Entry("plaudit.envs.gridworld:DoorKey"),
         "miniwob": Entry("plaudit.envs.miniwob:MiniWoB", extra="miniwob"),
+        "wordle": Entry("plaudit.envs.wordle:Wordle"),
         "nethack": Entry("plaudit.envs.nethack:NetHack", extra="nethack"),
         "minihack": Entry("plaudit.envs.minihack:MiniHack", extra="nethack"),
+        "metaworld": Entry("plaudit.envs.metaworld:MetaWorld", extra="metaworld"),
     },
     "llms": {
         "embedded": Entry("plaudit.llms.embedded:EmbeddedLLM", extra="embedded"),
@@ -67,6 +70,8 @@ def entries(kind: str) -> dict[str, Entry]:
 
 def find(kind: str, name: str) -> Entry:
     """The part of this name, not imported; an unknown name is answered with the nearest known one."""
+    if kind == "worlds" and world_file.is_path(name):
+        return Entry(str(world_file.find(name)))
     known = entries(kind)
     if name not in known:
         raise ConfigError(f"there is no {kind.removesuffix('s')} {name!r}.{did_you_mean(name, known)}")
@@ -75,6 +80,8 @@ def find(kind: str, name: str) -> Entry:
 
 def load(kind: str, name: str) -> Any:
     """The class of this name, imported."""
+    if kind == "worlds" and world_file.is_path(name):
+        return world_file.load(name)
     entry = find(kind, name)
     module, attribute = entry.target.split(":")
     try:

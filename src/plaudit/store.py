@@ -123,6 +123,8 @@ class Run:
         for stage in STAGES[: STAGES.index(name) + 1]:
             parts += [[key, config[key]] for key in NEEDS[stage]]
             parts += [_file_mark(config[section][key]) for section, key in FILES.get(stage, ())]
+            if stage == "collect" and config["world"]["name"].endswith(".py"):
+                parts.append(_file_mark(config["world"]["name"]))
             if stage != name and (self.folder / stage / "stage.json").is_file():
                 parts.append(fingerprint((self.folder / stage / "stage.json").read_text(encoding="utf-8")))
         return fingerprint(FORMAT, parts)

@@ -7,6 +7,7 @@ rules, and :meth:`World.describe`. What a description says must come from the ob
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -85,3 +86,16 @@ class World(gym.Env[Any, Any]):
         are in ``infos["final_obs"]``, final infos in ``infos["final_info"]`` (``AutoresetMode.SAME_STEP``).
         """
         return SyncVectorEnv([lambda: cls(**options)] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
+
+
+def named_action(reply: str, listed: Sequence[str]) -> int | None:
+    """Place in the list of the action that a reply names, else None.
+
+    Case, quotes, end punctuation and a list's number do not matter.
+    Nothing between the words is dropped: what stands beside an action in a reply may well deny it.
+    """
+    text = reply.strip().lower()
+    if len(text) > max(map(len, listed), default=0) + 20:
+        return None
+    text = re.sub(r"^\W*(\d+[.)])?[\W_]*|[\W_]+$", "", text)
+    return next((i for i, word in enumerate(listed) if word.lower() == text), None)

@@ -6,8 +6,9 @@ that is the judge's part.
 
 from __future__ import annotations
 
-import re
 from typing import Any
+
+from plaudit.envs.base import named_action
 
 GOAL = "use the key to open the locked door and then get to the goal square"
 RULES = (
@@ -105,12 +106,5 @@ def describe(obs: Any) -> str:
 
 
 def parse_action(reply: str) -> int | None:
-    """The one action that a reply names, else None; case, quotes, end punctuation and a list's number do not matter.
-
-    Nothing between the words is dropped: what stands beside an action in a reply may well deny it.
-    """
-    text = reply.strip().lower()
-    if len(text) > 60:
-        return None
-    text = re.sub(r"^\W*(\d+[.)])?[\W_]*|[\W_]+$", "", text)
-    return ACTIONS.index(text) if text in ACTIONS else None
+    """The one action that a reply names, else None."""
+    return named_action(reply, ACTIONS)

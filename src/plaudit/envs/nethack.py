@@ -24,7 +24,7 @@ from plaudit.envs.nethack_screen import draw
 from plaudit.envs.nethack_vector import Copies, GameVector
 from plaudit.errors import ConfigError, did_you_mean
 
-DESCRIPTIONS = ("status", "changes", "screen", "image")
+DESCRIPTIONS = ("status", "news", "changes", "screen", "image")
 MEMO = 20_000
 """Descriptions that are remembered, by what they are made of; when there are more, the table starts anew."""
 
@@ -114,6 +114,11 @@ class NetHack(World):
 
     def parse_action(self, reply: str) -> int | None:
         return words.parse_action(reply, self._words, self._keys)
+
+    def expert(self) -> Any:
+        from plaudit.envs.nethack_expert import Explorer
+
+        return Explorer(self._copies.games[0], self._words)
 
     @classmethod
     def vector(cls, num_envs: int, **options: Any) -> GameVector:

@@ -161,7 +161,7 @@ def changes(now: Numbers, change: Numbers) -> list[str]:
         return told
     told.append(f"You walked {_side(change['x'], change['y'])}." if moved else "You did not get anywhere.")
     if change["explored"] > 0:
-        told.append(f"You discovered {change['explored']} new squares.")
+        told.append(f"You discovered {change['explored']} new square{'s' * (change['explored'] > 1)}.")
     return told + _stairs(now, change)
 
 
@@ -175,9 +175,8 @@ def _stairs(now: Numbers, change: Numbers) -> list[str]:
     if change["stairs_seen"] > 0:
         return ["The staircase down came into sight."]
     if now["stairs_seen"] and change["stairs_distance"]:
-        squares = abs(change["stairs_distance"])
-        nearer = "nearer" if change["stairs_distance"] < 0 else "farther away"
-        return [f"The staircase down is {squares} square{'s' * (squares > 1)} {nearer} than before."]
+        near = change["stairs_distance"] < 0
+        return [f"You {'approached' if near else 'went away from'} the staircase down."]
     return []
 
 
@@ -200,6 +199,8 @@ def describe(obs: Any, description: str) -> str:
     now, change = numbers(obs)
     said = message(obs)
     told = f'The game says: "{said}"' if said else ""
+    if description == "news":
+        return " ".join(part for part in (*changes(now, change)[-1:], told) if part)
     if description == "changes":
         begin = f"In the last {change['steps']} steps:" if change["steps"] else ""
         return " ".join(part for part in (begin, *changes(now, change), told) if part)

@@ -22,8 +22,9 @@ from __future__ import annotations
 
 import threading
 import time
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import pairwise
 from typing import TypeVar
@@ -34,6 +35,7 @@ from numpy.typing import NDArray
 from plaudit.errors import ConfigError, LLMError
 from plaudit.llms import weights
 from plaudit.llms.base import Progress, Reply, Request
+from plaudit.llms.reading import shortened
 from plaudit.llms.token_tree import Node, Question, Row, Strand, Task, Tokens, Writer, plan_nodes
 
 
@@ -47,6 +49,8 @@ class Stats:
     """Wall time inside llama.cpp."""
     batches: int = 0
     """Calls of llama.cpp's decode."""
+    shortened: int = 0
+    """Prompts whose longest observation had to be shortened to fit into the context."""
 
 
 T = TypeVar("T", bound=Task)
@@ -192,12 +196,39 @@ class EmbeddedLLM:
             task.fail(f"the prompt cannot be put into tokens: {error}")
         if not (task.prompt or task.done):
             task.fail("the prompt has no tokens")
+        if not task.done and len(task.prompt) + more > self.context:
+            self._shorten(task, more)
         if (total := len(task.prompt) + more) > self.context:
             task.fail(
                 f"prompt and answer need {total} tokens, but the context holds {self.context}; shorten the prompt, or "
                 "load the model with a larger context"
             )
         return not task.done
+
+    def _shorten(self, task: Task, more: int) -> None:
+        """Leave out the middle of the longest observation until the prompt fits, where that helps, and say so once."""
+        request, whole = task.request, task.prompt
+        longest = max(map(len, request.prompt.split("\n")))
+        low, high = 0, longest  # characters to leave out: too few, enough
+        while high - low > max(8, longest // 100):
+            middle = (low + high + 1) // 2
+            tried = replace(request, prompt=shortened(request.prompt, middle))
+            if tried.prompt == request.prompt:
+                high = middle
+                continue
+            tokens = self._prompt_tokens(tried)
+            if len(tokens) + more > self.context:
+                low = middle
+            else:
+                high, task.prompt = middle, tokens
+        if task.prompt is not whole:
+            if not self.stats.shortened:
+                warnings.warn(
+                    f"an observation does not fit into the model's context of {self.context} tokens; the middle of such "
+                    "ones is left out. More fits with --llm.context",
+                    stacklevel=2,
+                )
+            self.stats.shortened += 1
 
     def _prompt_tokens(self, request: Request) -> Tokens:
         tokenise = self._vocab.tokenize

@@ -15,12 +15,13 @@ from markupsafe import Markup
 
 from plaudit.analysis.agreement import CLEAR_GAP
 from plaudit.analysis.statistics import MIN_SEEDS
-from plaudit.config import RunConfig, to_dict
+from plaudit.config import RunConfig, WorldConfig, to_dict
 from plaudit.console import console
 from plaudit.report import asked, curves, episodes, judge, plots, results, words
 from plaudit.report.page import page
 from plaudit.report.tables import Tables, read
 from plaudit.store import STAGES, Run, atomic
+from plaudit.world_file import title
 
 
 def report(run: Run) -> None:
@@ -44,7 +45,7 @@ def render(run: Run) -> str:
         "run.html",
         name=run.folder.name,
         config=config,
-        world_name=", ".join(str(v) for v in vars(config.world).values() if v),
+        world_name=_world_name(config.world),
         record=run.record,
         config_text=json.dumps(to_dict(config), indent=2, ensure_ascii=False),
         min_seeds=MIN_SEEDS,
@@ -150,3 +151,8 @@ def shaping(config: RunConfig) -> list[tuple[str, str]]:
     rows.append(("llm_weight", f"Weight of this reward in the sum: {s.llm_weight:g}."))
     rows.append(("task_weight", f"Weight of the world's own reward in the sum: {s.task_weight:g}."))
     return rows
+
+
+def _world_name(config: WorldConfig) -> str:
+    """The world and what was chosen of it."""
+    return ", ".join([title(config.name), *(str(v) for k, v in vars(config).items() if v and k != "name")])

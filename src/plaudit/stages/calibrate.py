@@ -10,6 +10,7 @@ from plaudit.judging.calibrate import Calibration, known_pairs, measure
 from plaudit.policies.random import RandomPolicy
 from plaudit.rollout import distinct_descriptions
 from plaudit.stages.parts import CALIBRATION_SEED, make_envs, make_llm, make_world
+from plaudit.world_file import title
 
 
 def calibrate(config: RunConfig, pairs: int = 60) -> list[Calibration]:
@@ -21,7 +22,7 @@ def calibrate(config: RunConfig, pairs: int = 60) -> list[Calibration]:
     known = known_pairs([s.text for s in seen], [s.progress / s.count for s in seen], pairs, config.seed)
     if not known:
         raise ConfigError(
-            f"the world {config.world.name!r} shows no progress to calibrate on; use plaudit run as it is."
+            f"the world {title(config.world.name)!r} shows no progress to calibrate on; use plaudit run as it is."
         )
     llm = make_llm(config.llm)
     ways = [(name, chat) for name in registry.entries("protocols") for chat in (False, True)]

@@ -11,9 +11,10 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-from plaudit.console import progress
+from plaudit.console import console, progress
 from plaudit.envs.base import World
 from plaudit.policies.base import Policy
+from plaudit.prompts import MAX_OBSERVATION
 from plaudit.recording import save_recording
 from plaudit.rollout import Recorder, distinct_descriptions
 from plaudit.stages.parts import COLLECT_SEED, make_envs, make_policy, make_world, open_llm
@@ -35,11 +36,17 @@ def collect(run: Run) -> None:
     rows = [{"text": s.text, "event": world.event(s.observation), "count": s.count} for s in seen]
     write_table(folder / "observations.parquet", rows)
     write_table(folder / "truth.parquet", [{"text": s.text, "progress": s.progress / s.count} for s in seen])
+    if long := sum(len(s.text) > MAX_OBSERVATION for s in seen):
+        console.print(
+            f"{long} of {len(seen)} descriptions have more than {MAX_OBSERVATION:,} characters: the LLM is shown them "
+            "without their middle."
+        )
     run.finish(
         "collect",
         time.perf_counter() - start,
         steps=config.collect.steps,
         distinct=len(seen),
+        shortened=long,
         steps_per_second=round(config.collect.steps / (time.perf_counter() - start)),
     )
 

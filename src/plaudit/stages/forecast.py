@@ -29,6 +29,7 @@ from plaudit.routes.base import Met
 from plaudit.routes.direct import words
 from plaudit.stages.arms import Arm
 from plaudit.stages.parts import CALIBRATION_SEED, cores, evaluation_envs, make_llm, make_route, make_world
+from plaudit.world_file import title
 
 SAMPLE = 12
 """Situations that each arm's questions are tried on."""
@@ -148,7 +149,7 @@ def show(found: list[Forecast], config: RunConfig) -> None:
     """The table for the terminal."""
     from rich.table import Table
 
-    table = Table(title=f"forecast: {config.world.name}, {config.train.seeds} seeds, model {config.llm.model}")
+    table = Table(title=f"forecast: {title(config.world.name)}, {config.train.seeds} seeds, model {config.llm.model}")
     for column in ("arm", "questions", "tokens", "money", "time"):
         table.add_column(column, justify="left" if column == "arm" else "right")
     for f in found:

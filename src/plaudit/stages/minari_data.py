@@ -33,6 +33,7 @@ from plaudit.rollout import Recorder, walk
 from plaudit.stages.parts import COLLECT_SEED, make_envs, make_expert, make_policy, make_world, settled, world_choices
 from plaudit.store import Run, explain_disk_errors
 from plaudit.vector import take
+from plaudit.world_file import title
 
 ID = re.compile(r"(?:[-_\w]+/)*[-_\w]+-v\d+")
 """How Minari names a data set."""
@@ -202,7 +203,7 @@ def buffer(whole: Whole, world: World, texts: bool) -> Any:
 
 def facts(config: RunConfig, world: World, policy: str) -> dict[str, Any]:
     """What Minari itself wants to know."""
-    named = "-".join(plain(part) for part in (config.world.name, config.world.task) if part)
+    named = "-".join(plain(part) for part in (title(config.world.name), config.world.task) if part)
     # By its class's name Gymnasium makes the world again without plaudit registering anything.
     entry = f"{type(world).__module__}:{type(world).__qualname__}"
     world.spec = EnvSpec(f"plaudit/{named}-v0", entry_point=entry, kwargs=world_choices(config.world))
@@ -233,7 +234,7 @@ def record(config: RunConfig, world: World, policy: str) -> dict[str, Any]:
 def default_id(config: RunConfig, policy: str) -> str:
     """plaudit/WORLD-TASK-POLICY-v0; an agent's folder counts as ``agent``."""
     who = "agent" if "/" in policy or Path(policy).is_dir() else policy
-    return f"plaudit/{'-'.join(plain(part) for part in (config.world.name, config.world.task, who) if part)}-v0"
+    return f"plaudit/{'-'.join(plain(part) for part in (title(config.world.name), config.world.task, who) if part)}-v0"
 
 
 def plain(name: str) -> str:

@@ -22,6 +22,7 @@ from plaudit.policies.base import Policy
 from plaudit.policies.random import RandomPolicy
 from plaudit.routes.base import Route
 from plaudit.store import Run
+from plaudit.world_file import split_task
 
 EVALUATION_SEED = 800_000_000
 """Evaluation's seeds start here; training's end below 500 million, collecting's and calibration's lie between."""
@@ -50,8 +51,12 @@ def evaluation_envs(config: WorldConfig, episodes: int) -> VectorEnv:
 
 
 def settled(config: RunConfig) -> RunConfig:
-    """The same settings with all that the world leaves to choose filled in, so that a run's record shows it."""
-    return dataclasses.replace(config, world=dataclasses.replace(config.world, **world_choices(config.world)))
+    """The same settings with all that the world leaves to choose filled in, so that a run's record shows it.
+
+    A file's path becomes absolute.
+    """
+    filled = {"name": split_task(config.world.name)[0]} | world_choices(config.world)
+    return dataclasses.replace(config, world=dataclasses.replace(config.world, **filled))
 
 
 def world_choices(config: WorldConfig) -> dict[str, Any]:
@@ -144,10 +149,20 @@ def check(config: RunConfig) -> None:
     world = make_world(config.world)
     if config.collect.policy != "llm":
         make_policy(config, config.collect.policy, world, config.seed)
+    if trained_arms(config):
+        check_agent(config, world)
     route = make_route(config.route)
     route.check(config, world)
     if route.asks or config.collect.policy == "llm":
         check_llm(config)
+
+
+def check_agent(config: RunConfig, world: World) -> None:
+    """Raise now what making the trainer would raise later."""
+    from plaudit.rl.agents import agent_record, make_agent, trainer_class
+
+    trainer_class(config.train.algorithm)
+    make_agent(agent_record(config.train), world.observation_space, world.action_space)
 
 
 def check_llm(config: RunConfig) -> None:

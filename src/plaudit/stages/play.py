@@ -24,6 +24,7 @@ from plaudit.stages.parts import make_route, make_world, settled
 from plaudit.stages.play_actor import Quit, actor, check_same_world, said, usual
 from plaudit.stages.play_screen import Screen, Shown
 from plaudit.store import Run
+from plaudit.world_file import title as named
 
 if TYPE_CHECKING:
     from plaudit.stages.film import Film
@@ -128,7 +129,7 @@ def _episode(
 ) -> Played:
     """One episode from start to end, or until the person has had enough."""
     seed = config.seed + number
-    title = f"{config.world.name} {config.world.task}".strip()
+    title = f"{named(config.world.name)} {config.world.task}".strip()
     title = f"{title}, episode {number + 1}, seed {seed}, played by {name}. The goal is to {world.goal}."
     screen = Screen(console, title, reward is not None, room=6 if name == "me" else 2)
     delay = options.delay if options.delay is not None else 0.25 * (screen.draws and name != "me")

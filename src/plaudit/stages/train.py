@@ -22,6 +22,7 @@ from plaudit.console import progress
 from plaudit.errors import PlauditError
 from plaudit.stages.parts import cores, make_envs, make_route, make_world, trained_arms
 from plaudit.store import Run, load_tree, read_table, save_tree, write_table
+from plaudit.world_file import blame
 
 CHECKPOINT_SECONDS = float(os.environ.get("PLAUDIT_CHECKPOINT_SECONDS", "5"))
 """Wall time between two checkpoints: what a kill -9 can cost at most."""
@@ -157,7 +158,8 @@ def _work(job: Job, results: Any) -> None:
     except Exception as error:
         log = job.folder / "train" / f"error-{job}.txt"
         log.write_text(traceback.format_exc(), encoding="utf-8")
-        results.put((job, f"{job}: unexpected {type(error).__name__}: {error} (the whole of it: {log})"))
+        said = blame(error) or f"unexpected {type(error).__name__}: {error}"
+        results.put((job, f"{job}: {said} (the whole of it: {log})"))
         raise SystemExit(REPORTED) from None
 
 
