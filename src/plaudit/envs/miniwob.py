@@ -53,7 +53,7 @@ def observation_space(task: Task, actions: int, observation: str) -> spaces.Dict
 
 
 class MiniWoB(World):
-    """Small web pages with an instruction each, in real headless Chromium (MiniWoB++, 124 tasks)."""
+    """Small web pages, each with an instruction, in real headless Chromium (MiniWoB++)."""
 
     goal = words.GOAL
     fallback = 0
