@@ -39,9 +39,8 @@ def planted(noise: float, seed: int = 0, n: int = 120):
 def test_bradley_terry_finds_the_planted_order(target):
     texts, worth, comparisons = planted(noise=0.5)
     pairs = bt.targets(comparisons, {t: i for i, t in enumerate(texts)}, target, "half")
-    train, held = bt.split(pairs, len(texts), 0.2, np.random.default_rng(0))
     model = RewardModel("text", SPACE, 32, 2, seed=0)
-    report = bt.fit(model, texts, train, held, OPTIONS, seed=0)
+    report = bt.measured_fit(model, texts, pairs, 0.2, OPTIONS, seed=0)
     assert report.held_out_accuracy > 0.9
     assert spearmanr(model(texts), worth).statistic > 0.85
 
@@ -51,9 +50,8 @@ def test_a_coin_cannot_be_learnt():
     rng = np.random.default_rng(1)
     coin = [Comparison(c.first, c.second, "ok", float(rng.integers(0, 2))) for c in comparisons]
     pairs = bt.targets(coin, {t: i for i, t in enumerate(texts)}, "soft", "half")
-    train, held = bt.split(pairs, len(texts), 0.3, np.random.default_rng(0))
-    report = bt.fit(RewardModel("text", SPACE, 32, 1, 0), texts, train, held, OPTIONS, seed=0)
-    assert abs(report.held_out_accuracy - 0.5) < 4 * np.sqrt(0.25 / len(held))
+    report = bt.measured_fit(RewardModel("text", SPACE, 32, 1, 0), texts, pairs, 0.3, OPTIONS, seed=0)
+    assert abs(report.held_out_accuracy - 0.5) < 4 * np.sqrt(0.25 / report.held_out_pairs)
 
 
 def test_failures_never_become_targets():
@@ -73,6 +71,25 @@ def test_held_out_pairs_share_no_observation_with_training():
     pairs = bt.targets(comparisons, {t: i for i, t in enumerate(texts)}, "soft", "half")
     train, held = bt.split(pairs, len(texts), 0.3, np.random.default_rng(0))
     assert not {*train.first, *train.second} & {*held.first, *held.second}
+
+
+def test_what_was_held_out_is_learnt_in_the_end():
+    """Two items of four hold all that is good; the delivered model knows them, whichever was held out."""
+    texts = ["you opened the door", "you took the key", "you waited", "you turned"]
+    order = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)] * 20
+    pairs = bt.Pairs(*np.array(order).T, np.full(len(order), 0.95, np.float32))
+    for seed in range(4):
+        model = RewardModel("text", SPACE, 32, 1, seed=0)
+        report = bt.measured_fit(model, texts, pairs, 0.25, OPTIONS, seed)
+        assert report.pairs == len(order) and report.held_out_accuracy is None
+        assert model(texts).argsort().tolist() == [3, 2, 1, 0]
+    many = texts + [f"a lamp and a chair of kind {i}" for i in range(8)]
+    rest = [(a, b) for a in range(12) for b in range(a + 1, 12)] * 10
+    pairs = bt.Pairs(*np.array(rest).T, np.full(len(rest), 0.95, np.float32))
+    for seed in range(3):
+        report = bt.measured_fit(model, many, pairs, 0.4, OPTIONS, seed)
+        assert 10 <= report.held_out_pairs < len(rest) - report.train_pairs
+        assert model(many).argsort()[-2:].tolist() == [1, 0]
 
 
 def test_too_few_pairs_are_refused():

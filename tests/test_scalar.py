@@ -50,9 +50,8 @@ def judged(texts, worth, noise=0.0, seed=0):
 
 def fit_values(judgements, texts, seed=0, **options):
     values = regression.values(judgements, {t: i for i, t in enumerate(texts)})
-    train, held = regression.split(values, len(texts), 0.2, np.random.default_rng(seed))
     model = RewardModel("text", SPACE, 32, 2, seed=seed)
-    return model, regression.fit(model, texts, train, held, OPTIONS, seed, **options)
+    return model, regression.measured_fit(model, texts, values, 0.2, OPTIONS, seed, **options)
 
 
 def test_regression_finds_the_planted_values():
@@ -114,9 +113,8 @@ def compared(texts, worth, n=1500, seed=0):
 
 def fit_pairs(items, comparisons, observations, segments):
     pairs = bt.targets(comparisons, {t: i for i, t in enumerate(items)}, "soft", "half")
-    train, held = bt.split(pairs, len(items), 0.3, np.random.default_rng(0))
     model = RewardModel("text", SPACE, 32, 2, seed=0)
-    return model, bt.fit(model, observations, train, held, OPTIONS, 0, segments)
+    return model, bt.measured_fit(model, observations, pairs, 0.3, OPTIONS, 0, segments)
 
 
 def test_segments_of_one_are_the_observations_themselves():
@@ -145,9 +143,8 @@ def test_segments_have_values_too():
     words, worth = ["key", "door", "wall", "dust", "floor", "lamp"], np.array([1.0, 2, 0, -1.5, 0, 0])
     segments = np.array([(a, b) for a in range(6) for b in range(6)] * 3)
     values = regression.Values(np.arange(len(segments)), worth[segments].mean(axis=1).astype(np.float32))
-    train, held = regression.split(values, len(segments), 0.2, np.random.default_rng(0))
     model = RewardModel("text", SPACE, 32, 2, seed=0)
-    assert regression.fit(model, words, train, held, OPTIONS, 0, segments).held_out_r2 > 0.9
+    assert regression.measured_fit(model, words, values, 0.2, OPTIONS, 0, segments).held_out_r2 > 0.9
 
 
 ANSWERS = [

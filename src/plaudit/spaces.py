@@ -1,11 +1,13 @@
 """Observation spaces that say what their numbers are, for networks that read them.
 
-A Gymnasium ``Box`` of integers may hold a picture, text or ids. These two are boxes for Gymnasium and for everything that
-takes one; :mod:`plaudit.encoder` reads text by its words and ids by a table. A part of a ``Dict`` that is named
-``action_mask`` says which actions of a ``Discrete`` space can be taken (1) and which cannot (0).
+A Gymnasium ``Box`` of integers may hold a picture, text or ids. These are boxes for Gymnasium and for everything that
+takes one; :mod:`plaudit.encoder` reads text by its words and ids by a table, and a policy points at rows. A part of a
+``Dict`` that is named ``action_mask`` says which actions of a ``Discrete`` space can be taken (1) and which cannot (0).
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from gymnasium import spaces
@@ -16,10 +18,14 @@ MASK = "action_mask"
 
 
 class Text(spaces.Box):
-    """Text of at most ``length`` bytes: uint8 ``(length,)``, UTF-8, filled up with 0."""
+    """Text of at most ``length`` bytes: uint8 ``(length,)``, UTF-8, filled up with 0.
 
-    def __init__(self, length: int) -> None:
+    ``told_only``: there for the world's words, and left out by agents' networks, to whom another part says the same.
+    """
+
+    def __init__(self, length: int, told_only: bool = False) -> None:
         super().__init__(0, 255, (length,), np.uint8)
+        self.told_only = told_only
 
 
 class Codes(spaces.Box):
@@ -28,6 +34,19 @@ class Codes(spaces.Box):
     def __init__(self, count: int, shape: tuple[int, ...]) -> None:
         super().__init__(0, count - 1, shape, np.int16 if count <= 2**15 else np.int32)
         self.count = count
+
+
+class Rows(spaces.Box):
+    """A table of like rows, such as a page's elements: codes from 0 to ``highs``, uint8 ``(rows, codes)``.
+
+    ``pointers``: for each action of the world the row that it acts on (-1 for none) and the number of what it does there,
+    int64 ``(actions, 2)``. An agent's network scores such an action by its row, wherever that row stands.
+    """
+
+    def __init__(self, highs: Sequence[int], rows: int, pointers: NDArray[np.int64]) -> None:
+        high = np.tile(np.array(highs, np.uint8), (rows, 1))
+        super().__init__(np.zeros_like(high), high, dtype=np.uint8)
+        self.pointers = pointers
 
 
 def to_bytes(text: str, length: int) -> NDArray[np.uint8]:

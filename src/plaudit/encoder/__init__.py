@@ -9,7 +9,8 @@ Each part of an observation is read in its own way, by its space:
 * pictures (uint8, height and width of 32 and more): a small convolutional network (``grids.py``)
 * other boxes: numbers as they are, or by their running mean and deviation (``moments.py``)
 
-The features are the rectified sum of what the parts give. A part named ``action_mask`` is none of them. Leaves out memory.
+The features are the rectified sum of what the parts give. A part named ``action_mask`` is
+none of them, nor a text that is ``told_only``. Leaves out memory.
 """
 
 from __future__ import annotations
@@ -45,16 +46,19 @@ class Encoder(nn.Module):
     def __init__(self, space: gym.Space[Any], width: int, normalize: bool = False) -> None:
         super().__init__()
         parts = dict(space.spaces) if isinstance(space, spaces.Dict) else {"": space}
-        kinds = {name: _kind(name, part) for name, part in parts.items() if name != MASK}
+        read = {name: part for name, part in parts.items() if name != MASK and not getattr(part, "told_only", False)}
+        kinds = {name: _kind(name, part) for name, part in read.items()}
         named = {
             kind: [name for name, k in kinds.items() if k == kind] for kind in ("floats", "text", "ids", "picture")
         }
         self.codes: dict[str, np.ndarray] = {}
+        self.spans: dict[str, slice] = {}
         self.floats, self.ids, self.pictures = named["floats"], named["ids"], named["picture"]
         table = 0
         for name in (name for name, kind in kinds.items() if kind == "codes"):
             sizes = _code_highs(parts[name]).ravel().astype(np.int64) + 1
             self.codes[name] = table + np.concatenate([[0], np.cumsum(sizes)[:-1]])
+            self.spans[name] = slice(table, table + int(sizes.sum()))
             table += int(sizes.sum())
         numbers = sum(int(np.prod(parts[name].shape or ())) for name in self.floats)
         self.table = table
@@ -69,10 +73,10 @@ class Encoder(nn.Module):
         self.tables = nn.ModuleList(Ids(*_ids(parts[name]), width) for name in self.ids)
         self.eyes = nn.ModuleList(Picture(parts[name].shape or (), width) for name in self.pictures)
         self.moments = Moments(numbers) if normalize and numbers else None
-        read = (self.linear is not None) + (self.words is not None) + len(self.ids) + len(self.pictures)
-        if not read:
+        summands = (self.linear is not None) + (self.words is not None) + len(self.ids) + len(self.pictures)
+        if not summands:
             raise ConfigError(f"there is nothing to read in the observations {space}.")
-        self.share = read**-0.5
+        self.share = summands**-0.5
 
     def observe(self, obs: Any) -> None:
         """Count these numpy observations for the scale of numbers; does nothing without ``normalize``."""
@@ -113,6 +117,10 @@ class Encoder(nn.Module):
         parts += [table(packed[f"ids {name}"]) for name, table in zip(self.ids, self.tables, strict=True)]
         parts += [eye(packed[f"picture {name}"]) for name, eye in zip(self.pictures, self.eyes, strict=True)]
         return torch.relu(parts[0] if len(parts) == 1 else torch.stack(parts).sum(0) * self.share)
+
+    def hot(self, packed: dict[str, Tensor], name: str) -> Tensor:
+        """The one-hot codes of one part, ``(n, codes)`` uint8, out of what :meth:`pack` gave."""
+        return packed["codes"][:, self.spans[name]]
 
     def _numbers(self, obs: Any) -> Tensor:
         get = obs.__getitem__ if isinstance(obs, dict) else lambda _: obs

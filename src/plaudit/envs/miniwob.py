@@ -31,24 +31,23 @@ from plaudit.envs.miniwob_frames import BLANK, Frames, State
 from plaudit.envs.miniwob_seen import ELEMENT_HIGHS, HEIGHT, WIDTH, observe
 from plaudit.envs.miniwob_tasks import NAMES, TASKS, Task
 from plaudit.errors import ConfigError, did_you_mean
-from plaudit.spaces import MASK, Text, to_text
+from plaudit.spaces import MASK, Rows, Text, to_text
 
 PAGES = Path(miniwob.__file__).parent / "html"
 
 
-def observation_space(task: Task, actions: int, observation: str) -> spaces.Dict:
+def observation_space(task: Task, acting: Actions, observation: str) -> spaces.Dict:
     """One observation: three texts, the mask, and the elements' codes or the page's picture."""
     parts: dict[str, spaces.Space] = {
         "utterance": Text(words.UTTERANCE),
-        "page": Text(words.PAGE_BYTES),
+        "page": Text(words.PAGE_BYTES, told_only=True),
         "event": Text(words.EVENT),
-        MASK: spaces.Box(0, 1, (actions,), np.uint8),
+        MASK: spaces.Box(0, 1, (acting.count,), np.uint8),
     }
     if observation == "pixels":
         parts["pixels"] = spaces.Box(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
     else:
-        highs = np.tile(np.array(ELEMENT_HIGHS, np.uint8), (task.slots, 1))
-        parts["elements"] = spaces.Box(np.zeros_like(highs), highs, dtype=np.uint8)
+        parts["elements"] = Rows(ELEMENT_HIGHS, task.slots, acting.pointers())
     return spaces.Dict(parts)
 
 
@@ -100,7 +99,7 @@ class MiniWoB(World):
         return words.describe(obs, self.description)
 
     def event(self, obs: Observation) -> str:
-        return to_text(obs["event"])
+        return words.nameless(to_text(obs["event"]))
 
     def picture(self, obs: Observation) -> NDArray[np.uint8] | None:
         return obs.get("pixels")
@@ -142,7 +141,7 @@ class MiniWoBVector(VectorEnv):
         self.acting = Actions(self.task, actions)
         self.frames = Frames(PAGES, self.task, num_envs)
         self.single_action_space = spaces.Discrete(self.acting.count)
-        self.single_observation_space = observation_space(self.task, self.acting.count, observation)
+        self.single_observation_space = observation_space(self.task, self.acting, observation)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._states: list[State] = [BLANK] * num_envs

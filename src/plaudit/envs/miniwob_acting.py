@@ -57,6 +57,16 @@ class Actions:
                 self.count += size
         self.mask = lru_cache(maxsize=1024)(self._mask)
 
+    def pointers(self) -> NDArray[np.int64]:
+        """For :class:`plaudit.spaces.Rows`: the element of each action and what is done with it; -1 and 0 for none."""
+        found = np.tile(np.array([-1, 0], np.int64), (self.count, 1))
+        for number in self.parts.get("click", ()):
+            found[number] = number - self.parts["click"].start, 0
+        for number in self.parts.get("type", ()):
+            element, text = divmod(number - self.parts["type"].start, self.task.texts)
+            found[number] = element, 1 + text
+        return found
+
     def command(self, action: int, asked: str, page: Page) -> Command | None:
         """What the page is told; None to wait, also for what cannot be done now."""
         if not 0 <= action < self.count:

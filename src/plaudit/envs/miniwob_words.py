@@ -201,10 +201,15 @@ def describe(obs: Any, kind: str) -> str:
     """
     asked, page, happened = utterance(obs), read(obs), to_text(obs["event"])
     if kind == "summary":
-        return f"{_summary(asked, page)} {happened}".strip()
+        return f"{_summary(asked, page)} {nameless(happened)}".strip()
     shown = " ".join(line(i, e) for i, e in enumerate(page)) or "nothing with a text"
     seen = f" The page shows: {shown}." if kind == "page" else ""
     return f"The instruction is: {asked}{seen} {happened}"
+
+
+def nameless(happened: str) -> str:
+    """What an action did, without names, places and texts: ``You ticked the checkbox, which the instruction names.``"""
+    return re.sub(r' "[^"]*"| at \d+, \d+', "", happened)
 
 
 def _summary(asked: str, page: Sequence[Element]) -> str:

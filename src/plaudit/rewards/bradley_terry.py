@@ -1,8 +1,8 @@
 """Bradley-Terry: fit r so that P(a > b) = sigmoid(r(a) - r(b)) matches the judge's answers.
 
 Loss: cross-entropy against a target in [0, 1]. How an answer becomes a target is a switch apart from the loss: soft or
-hard, a tie as one half or left out. Failed comparisons are never used. Items are split, not pairs, so that no held-out
-pair has a member that was trained on.
+hard, a tie as one half or left out. Failed comparisons are never used. What is measured is measured on held-out pairs,
+split by item so that no such pair has a member that was trained on; the model that is delivered has then learnt from all.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from plaudit.rewards.reward_net import RewardModel
 from plaudit.types import Comparison
 
 MIN_PAIRS = 10
-"""Fewer usable pairs than this on either side of the split, and the fit is refused."""
+"""Fewer usable pairs than this, and the fit is refused; fewer on either side of the split, and nothing is held out."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +50,17 @@ class Pairs:
 class FitReport:
     """How well the reward model learnt the preferences."""
 
+    pairs: int
+    """Pairs that the delivered model has learnt from."""
     train_pairs: int
-    """Pairs that were fitted."""
+    """Pairs that were fitted for the measurement."""
     held_out_pairs: int
-    """Pairs of items that no fitted pair contains."""
+    """Pairs of items that no fitted pair contains; 0 where the items are too few to hold any out."""
     train_accuracy: float
     """Share of fitted pairs with a clear answer on whose better one model and judge agree."""
-    held_out_accuracy: float
-    """The same on held-out pairs."""
-    calibration_error: float
+    held_out_accuracy: float | None
+    """The same on held-out pairs; None where there are none."""
+    calibration_error: float | None
     """Expected calibration error on held-out pairs: mean gap, over ten bins, of predicted and judged probability."""
     disagreement: float
     """Mean over the judged items of the standard deviation between the networks, in units of the reward's own."""
@@ -79,48 +81,71 @@ def targets(comparisons: Sequence[Comparison], index: dict[str, int], target: st
 
 
 def split(pairs: Pairs, items: int, held_out: float, rng: np.random.Generator) -> tuple[Pairs, Pairs]:
-    """(training, held-out) pairs: both members on the same side; pairs across the two sides are left out."""
+    """(training, held-out) pairs: both members on the same side; pairs across the two sides are left out.
+
+    Where the items are too few for both, all pairs are for training and none is held out.
+    """
+    if len(pairs) < MIN_PAIRS:
+        raise ConfigError(
+            f"too few usable comparisons to fit a reward: {len(pairs)}, of {MIN_PAIRS} that are needed. Raise "
+            "--judge.pairs or --judge.items, or look at why judgements failed."
+        )
     is_held = held_out_items(items, held_out, rng)
     first, second = is_held[pairs.first], is_held[pairs.second]
     train, held = pairs.where(~first & ~second), pairs.where(first & second)
     if min(len(train), len(held)) < MIN_PAIRS:
-        raise ConfigError(
-            f"too few usable comparisons to fit a reward: {len(train)} for training, {len(held)} held out, each needs "
-            f"{MIN_PAIRS}. Raise --judge.pairs or --judge.items, or look at why judgements failed."
-        )
+        return pairs, pairs.where(np.zeros(len(pairs), bool))
     return train, held
 
 
 def fit(
     model: RewardModel,
     observations: Sequence[Any],
-    train: Pairs,
-    held: Pairs,
+    pairs: Pairs,
     options: FitOptions,
     seed: int,
     segments: Segments = None,
-) -> FitReport:
-    """Fit every network of the model to the training pairs; measure on the held-out ones.
+) -> None:
+    """Fit every network of the model, from its first weights, to these pairs.
 
     The pairs' indices are of observations; with ``segments``, ``(items, length)``, they are of its rows.
     """
 
     def loss(rewards: Tensor, rows: NDArray[np.int64]) -> Tensor:
-        difference = rewards[train.first[rows]] - rewards[train.second[rows]]
-        return F.binary_cross_entropy_with_logits(difference, torch.from_numpy(train.target[rows]))
+        difference = rewards[pairs.first[rows]] - rewards[pairs.second[rows]]
+        return F.binary_cross_entropy_with_logits(difference, torch.from_numpy(pairs.target[rows]))
 
-    optimise(model, observations, segments, len(train), loss, options, seed)
+    model.restart()
+    optimise(model, observations, segments, len(pairs), loss, options, seed)
+
+
+def measured_fit(
+    model: RewardModel,
+    observations: Sequence[Any],
+    pairs: Pairs,
+    held_out: float,
+    options: FitOptions,
+    seed: int,
+    segments: Segments = None,
+) -> FitReport:
+    """Fit to a part of the pairs, measure on the rest, then fit to all: rare items are too few to learn without them."""
+    items = len(observations) if segments is None else len(segments)
+    train, held = split(pairs, items, held_out, np.random.default_rng(seed))
+    fit(model, observations, train, options, seed, segments)
     members = item_rewards(model, observations, segments)
-    rewards = members.mean(axis=0)
-    fitted, unseen = predict(rewards, train), predict(rewards, held)
-    return FitReport(
+    fitted, unseen = predict(members.mean(axis=0), train), predict(members.mean(axis=0), held)
+    report = FitReport(
+        pairs=len(pairs),
         train_pairs=len(train),
         held_out_pairs=len(held),
         train_accuracy=accuracy(fitted, train.target),
-        held_out_accuracy=accuracy(unseen, held.target),
-        calibration_error=calibration_error(unseen, held.target),
+        held_out_accuracy=accuracy(unseen, held.target) if len(held) else None,
+        calibration_error=calibration_error(unseen, held.target) if len(held) else None,
         disagreement=disagreement(members),
     )
+    if len(held):
+        fit(model, observations, pairs, options, seed, segments)
+    return report
 
 
 def predict(rewards: NDArray[np.floating], pairs: Pairs) -> NDArray[np.float64]:

@@ -1,7 +1,7 @@
 """Scalar: fit r to the numbers that a judge gave, by squared error; the same networks as for preferences.
 
-Values are standardised by the mean and spread of the fitted ones. Failed judgements are never used. Items are split, so
-that no held-out value is of one that was trained on.
+Values are standardised by the mean and spread of the fitted ones. Failed judgements are never used. What is measured is
+measured on held-out items; the model that is delivered has then learnt from all.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from plaudit.rewards.reward_net import RewardModel
 from plaudit.types import Judgement
 
 MIN_ITEMS = 10
-"""Fewer usable values than this on either side of the split, and the fit is refused."""
+"""Fewer usable values than this on either side of the split, and nothing is held out."""
 
 
 @dataclass(frozen=True)
@@ -46,16 +46,18 @@ class Values:
 class RegressionReport:
     """How well the reward model learnt the values."""
 
+    items: int
+    """Values that the delivered model has learnt from."""
     train_items: int
-    """Values that were fitted."""
+    """Values that were fitted for the measurement."""
     held_out_items: int
-    """Values of items that were not fitted."""
+    """Values of items that were not fitted; 0 where there are too few to hold any out."""
     train_r2: float
     """Share of the fitted values' variance that the model explains."""
-    held_out_r2: float
-    """The same on held-out values; 0 is as good as their mean, below 0 worse."""
+    held_out_r2: float | None
+    """The same on held-out values; 0 is as good as their mean, below 0 worse; None where there are none."""
     held_out_spearman: float | None
-    """Rank correlation of model and judge on held-out values; None where either is constant."""
+    """Rank correlation of model and judge on held-out values; None where either is constant or there are none."""
     disagreement: float
     """Mean over the judged items of the standard deviation between the networks, in units of the reward's own."""
 
@@ -67,52 +69,70 @@ def values(judgements: Sequence[Judgement], index: dict[str, int]) -> Values:
 
 
 def split(judged: Values, items: int, held_out: float, rng: np.random.Generator) -> tuple[Values, Values]:
-    """(training, held-out) values, by item."""
+    """(training, held-out) values, by item. Where there are too few for both, all are for training."""
+    if not len(judged) or np.ptp(judged.value) == 0:
+        given = f"the same value, {judged.value[0]:g}" if len(judged) else "no value"
+        raise ConfigError(
+            f"the judge gave all {items} observations {given}: there is nothing to fit. Try another protocol "
+            "(plaudit calibrate), prompt (--judge.prompt) or model (--llm)."
+        )
     is_held = held_out_items(items, held_out, rng)[judged.item]
     train, held = judged.where(~is_held), judged.where(is_held)
-    if min(len(train), len(held)) < MIN_ITEMS:
-        raise ConfigError(
-            f"too few usable judgements to fit a reward: {len(train)} for training, {len(held)} held out, each needs "
-            f"{MIN_ITEMS}. Raise --judge.items, or look at why judgements failed."
-        )
-    if np.ptp(train.value) == 0:
-        raise ConfigError(
-            f"the judge gave all {len(train)} observations for training the same value, {train.value[0]:g}: there is "
-            "nothing to fit. Try another protocol (plaudit calibrate), prompt (--judge.prompt) or model (--llm)."
-        )
+    if min(len(train), len(held)) < MIN_ITEMS or np.ptp(train.value) == 0:
+        return judged, judged.where(np.zeros(len(judged), bool))
     return train, held
 
 
 def fit(
     model: RewardModel,
     observations: Sequence[Any],
-    train: Values,
-    held: Values,
+    judged: Values,
+    options: FitOptions,
+    seed: int,
+    segments: Segments = None,
+) -> tuple[float, float]:
+    """Fit every network of the model, from its first weights; mean and standard deviation that the values were freed of.
+
+    The values' indices are of observations; with ``segments``, ``(items, length)``, they are of its rows.
+    """
+    mean, std = float(judged.value.mean()), float(judged.value.std())
+    target = torch.from_numpy((judged.value - mean) / std)
+
+    def loss(rewards: Tensor, rows: NDArray[np.int64]) -> Tensor:
+        return F.mse_loss(rewards[judged.item[rows]], target[rows])
+
+    model.restart()
+    optimise(model, observations, segments, len(judged), loss, options, seed)
+    return mean, std
+
+
+def measured_fit(
+    model: RewardModel,
+    observations: Sequence[Any],
+    judged: Values,
+    held_out: float,
     options: FitOptions,
     seed: int,
     segments: Segments = None,
 ) -> RegressionReport:
-    """Fit every network of the model to the training values; measure on the held-out ones.
-
-    The values' indices are of observations; with ``segments``, ``(items, length)``, they are of its rows.
-    """
-    mean, std = float(train.value.mean()), float(train.value.std())
-    target = torch.from_numpy((train.value - mean) / std)
-
-    def loss(rewards: Tensor, rows: NDArray[np.int64]) -> Tensor:
-        return F.mse_loss(rewards[train.item[rows]], target[rows])
-
-    optimise(model, observations, segments, len(train), loss, options, seed)
+    """Fit to a part of the values, measure on the rest, then fit to all: rare items are too few to learn without them."""
+    items = len(observations) if segments is None else len(segments)
+    train, held = split(judged, items, held_out, np.random.default_rng(seed))
+    mean, std = fit(model, observations, train, options, seed, segments)
     members = item_rewards(model, observations, segments)
     predicted = members.mean(axis=0) * std + mean
-    return RegressionReport(
+    report = RegressionReport(
+        items=len(judged),
         train_items=len(train),
         held_out_items=len(held),
         train_r2=explained(predicted[train.item], train.value),
-        held_out_r2=explained(predicted[held.item], held.value),
-        held_out_spearman=_spearman(predicted[held.item], held.value),
+        held_out_r2=explained(predicted[held.item], held.value) if len(held) else None,
+        held_out_spearman=_spearman(predicted[held.item], held.value) if len(held) else None,
         disagreement=disagreement(members),
     )
+    if len(held):
+        fit(model, observations, judged, options, seed, segments)
+    return report
 
 
 def explained(predicted: NDArray[np.floating], value: NDArray[np.floating]) -> float:

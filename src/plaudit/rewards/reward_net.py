@@ -53,11 +53,17 @@ class RewardModel:
 
     def __init__(self, kind: str, space: gym.Space[Any], width: int, members: int, seed: int) -> None:
         self.kind = kind
-        self.nets = []
-        for member in range(members):
+        self._make = lambda: TextNet(width) if kind == "text" else ObservationNet(space, width)
+        self._members, self._seed = members, seed
+        self.restart()
+
+    def restart(self) -> None:
+        """Every network back to its first weights."""
+        self.nets: list[nn.Module] = []
+        for member in range(self._members):
             with torch.random.fork_rng():
-                torch.manual_seed(1000 * seed + member)
-                self.nets.append(TextNet(width) if kind == "text" else ObservationNet(space, width))
+                torch.manual_seed(1000 * self._seed + member)
+                self.nets.append(self._make())
 
     def pack(self, items: Sequence[Any]) -> dict[str, Tensor]:
         """Descriptions (kind ``text``) or observations as the networks take them."""

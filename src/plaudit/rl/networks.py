@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from plaudit.encoder import Encoder
 from plaudit.errors import ConfigError
 from plaudit.rl.distributions import Choice, Distribution, Gaussian
+from plaudit.rl.pointer import Pointer
 from plaudit.rl.recurrent import Memory
-from plaudit.spaces import MASK
+from plaudit.spaces import MASK, Rows
 
 
 class ActorCritic(nn.Module):
@@ -41,6 +42,8 @@ class ActorCritic(nn.Module):
         self.memory = Memory(width, memory) if memory else None
         first = nn.Linear(width + memory, width)
         self.trunk = nn.Sequential(first, nn.ReLU())
+        self.pointed = self._pointed(obs_space)
+        self.pointer = Pointer(obs_space[self.pointed], width) if self.pointed else None  # type: ignore[index]
         self.policy, self.value = nn.Linear(width, outputs), nn.Linear(width, 1)
         # Near-uniform first policy, value near 0 (Andrychowicz et al. 2021, arXiv 2006.05990, section 3.2).
         for layer, gain in ((first, 2**0.5), (self.policy, 0.01), (self.value, 1.0)):
@@ -64,9 +67,16 @@ class ActorCritic(nn.Module):
             features = torch.cat([features, state], dim=1)
         hidden = self.trunk(features)
         outputs, values = self.policy(hidden), self.value(hidden).squeeze(-1)
+        if self.pointer is not None:
+            outputs = outputs + self.pointer(self.encoder.hot(packed, self.pointed), hidden)
         if isinstance(self.action_space, spaces.Box):
             return Gaussian(outputs, self.log_std), values, state
         return Choice(outputs, packed.get("mask")), values, state
+
+    def _pointed(self, space: gym.Space[Any]) -> str:
+        """Name of the observation part whose rows actions point at; empty where there is none."""
+        parts = space.spaces if isinstance(space, spaces.Dict) else {}
+        return next((k for k, part in parts.items() if isinstance(part, Rows) and part.pointers[:, 0].max() >= 0), "")
 
     def executed(self, actions: Tensor) -> NDArray[Any]:
         """Actions of a distribution as the world takes them, ``(n, ...)``."""

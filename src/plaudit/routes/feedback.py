@@ -194,9 +194,7 @@ class _Curve:
         config = self.run.config
         fitting = Fitting(self.run, self.pool.texts, self.pool.members)
         train, held = (fitting.targets(part) for part in (comparisons, self.held))
-        bradley_terry.fit(
-            fitting.model, fitting.observations, train, held, fitting.options, config.seed, fitting.segments
-        )
+        bradley_terry.fit(fitting.model, fitting.observations, train, fitting.options, config.seed, fitting.segments)
         self._opinions = item_rewards(fitting.model, fitting.observations, fitting.segments)
         mean = self._opinions.mean(axis=0)
         accuracy = bradley_terry.accuracy(bradley_terry.predict(mean, held), held.target)

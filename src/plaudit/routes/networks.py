@@ -35,7 +35,18 @@ class Fitting:
         self.observations = model_inputs(run, self.descriptions)
         self.model = make_model(run.config, make_world(run.config.world))
         self.options = FitOptions(**{f.name: getattr(run.config.fit, f.name) for f in fields(FitOptions)})
-        self._fit = run.config.fit
+        self._fit, self._seed = run.config.fit, run.config.seed
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """What a measured fit needs beside the model and the labels."""
+        return {
+            "observations": self.observations,
+            "held_out": self._fit.held_out,
+            "options": self.options,
+            "seed": self._seed,
+            "segments": self.segments,
+        }
 
     def targets(self, comparisons: Sequence[Comparison]) -> Any:
         """Comparisons as pairs of items, by the run's label switches."""

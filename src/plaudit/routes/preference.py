@@ -11,8 +11,6 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from plaudit.config import RunConfig
 from plaudit.console import console
 from plaudit.routes import base
@@ -49,23 +47,21 @@ class Preference(base.Route):
         annotate(run, protocol_of(run.config, self.protocols))
 
     def fit(self, run: Run) -> None:
-        from plaudit.rewards.bradley_terry import fit, split
+        from plaudit.rewards.bradley_terry import measured_fit
         from plaudit.routes.networks import Fitting, judged_items, save_model
 
-        start, config = time.perf_counter(), run.config
+        start = time.perf_counter()
         comparisons = [Comparison(**row) for row in read_table(run.folder / "annotate" / "comparisons.parquet")]
         texts = list(dict.fromkeys(t for c in comparisons for t in (c.first, c.second)))
         fitting = Fitting(run, texts, judged_items(run, texts))
-        pairs, rng = fitting.targets(comparisons), np.random.default_rng(config.seed)
-        train, held = split(pairs, len(texts), config.fit.held_out, rng)
-        report = fit(fitting.model, fitting.observations, train, held, fitting.options, config.seed, fitting.segments)
+        report = measured_fit(fitting.model, pairs=fitting.targets(comparisons), **fitting.how)
         save_model(run, fitting)
         seconds = time.perf_counter() - start
-        run.finish("fit", seconds, **{k: round(v, 4) for k, v in asdict(report).items()})
-        console.print(
-            f"fit: agrees with the judge on {report.held_out_accuracy:.0%} of {report.held_out_pairs} held-out pairs "
-            f"({seconds:.1f} s)"
-        )
+        run.finish("fit", seconds, **{k: None if v is None else round(v, 4) for k, v in asdict(report).items()})
+        found = "too few descriptions to hold any out"
+        if report.held_out_accuracy is not None:
+            found = f"agrees with the judge on {report.held_out_accuracy:.0%} of {report.held_out_pairs} held-out pairs"
+        console.print(f"fit: {found} ({seconds:.1f} s)")
 
     def reward(self, run: Run, world: World) -> tuple[RewardFn, Shaping]:
         from plaudit.routes.networks import load_model_reward

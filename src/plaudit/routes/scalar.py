@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from plaudit.config import RunConfig
 from plaudit.console import console
 from plaudit.errors import ConfigError
@@ -67,21 +65,19 @@ class Scalar(base.Route):
         self._distil(run, judgements, start)
 
     def _distil(self, run: Run, judgements: list[Judgement], start: float) -> None:
-        from plaudit.rewards.regression import fit, split, values
+        from plaudit.rewards.regression import measured_fit, values
         from plaudit.routes.networks import Fitting, judged_items, save_model
 
-        texts, config = [j.text for j in judgements], run.config
+        texts = [j.text for j in judgements]
         fitting = Fitting(run, texts, judged_items(run, texts))
-        judged, rng = values(judgements, fitting.index), np.random.default_rng(config.seed)
-        train, held = split(judged, len(texts), config.fit.held_out, rng)
-        report = fit(fitting.model, fitting.observations, train, held, fitting.options, config.seed, fitting.segments)
+        report = measured_fit(fitting.model, judged=values(judgements, fitting.index), **fitting.how)
         save_model(run, fitting)
         seconds = time.perf_counter() - start
         run.finish("fit", seconds, **{k: None if v is None else round(v, 4) for k, v in asdict(report).items()})
-        console.print(
-            f"fit: explains {report.held_out_r2:.0%} of the variance of {report.held_out_items} held-out ratings "
-            f"({seconds:.1f} s)"
-        )
+        found = "too few descriptions to hold any out"
+        if report.held_out_r2 is not None:
+            found = f"explains {report.held_out_r2:.0%} of the variance of {report.held_out_items} held-out ratings"
+        console.print(f"fit: {found} ({seconds:.1f} s)")
 
     def reward(self, run: Run, world: World) -> tuple[RewardFn, Shaping]:
         if not run.config.fit.online:
