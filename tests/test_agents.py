@@ -18,9 +18,10 @@ from plaudit.rewards.reward_net import RewardModel
 from plaudit.rl.agents import agent_record
 from plaudit.rl.distributions import Choice, Gaussian
 from plaudit.rl.networks import ActorCritic
+from plaudit.rl.pointer import Pointer
 from plaudit.rl.ppo import PPO, PPOConfig
 from plaudit.rl.recurrent import Memory
-from plaudit.spaces import MASK, Codes, Text, to_bytes
+from plaudit.spaces import MASK, Codes, Rows, Text, to_bytes
 from plaudit.store import load_tree, save_tree
 
 torch.set_num_threads(1)
@@ -146,6 +147,31 @@ def test_a_mask_takes_an_actions_probability_entropy_and_gradient_away():
     generator = torch.Generator().manual_seed(0)
     drawn = torch.stack([choice.sample(generator) for _ in range(200)] + [choice.play(generator) for _ in range(200)])
     assert set(drawn[:, 0].tolist()) == {0, 1} and set(drawn[:, 1].tolist()) == {3}
+
+
+def pointing(rows: int, uses: int) -> Rows:
+    """Action 0 points nowhere, then ``uses`` actions for each row."""
+    pointers = [[-1, 0]] + [[row, use] for row in range(rows) for use in range(uses)]
+    return Rows([3, 1], rows, np.array(pointers, np.int64))
+
+
+def test_an_actions_logit_goes_with_its_row():
+    space = pointing(rows=4, uses=2)
+    net = Pointer(space, 8)
+    nn.init.normal_(net.query.weight)
+    rows, order = np.array([[0, 0], [1, 0], [2, 1], [3, 1]], np.uint8), [2, 0, 3, 1]
+    encoder = Encoder(spaces.Dict({"a": spaces.Discrete(3), "rows": space}), 8)
+    pack = lambda table: encoder.pack({"a": np.array([1]), "rows": table[None]})  # noqa: E731
+    hidden = torch.randn(1, 8)
+    plain, moved = (net(encoder.hot(pack(t), "rows"), hidden)[0] for t in (rows, rows[order]))
+    assert plain[0] == 0 and len(set(plain.tolist())) == 9
+    torch.testing.assert_close(moved[1:].view(4, 2), plain[1:].view(4, 2)[order])
+
+
+def test_what_is_only_for_words_is_not_read():
+    told = spaces.Dict({"n": spaces.Discrete(3), "page": Text(20, told_only=True)})
+    read = spaces.Dict({"n": spaces.Discrete(3), "page": Text(20)})
+    assert Encoder(told, 8).words is None and Encoder(read, 8).words is not None
 
 
 def test_a_mask_that_fits_no_action_space_is_refused():

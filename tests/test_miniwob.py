@@ -218,11 +218,25 @@ def test_words_tell_the_page_and_what_was_done(make: Any) -> None:
         '[3] password field "Password" (empty) [4] button "Login". You have just opened the page.'
     )
     obs, *_, info = world.step(world.parse_action("type 1 a"))
-    assert world.event(obs) == ('You typed "vina", which the instruction names, into the text field "Username".')
+    assert world.event(obs) == "You typed a text, which the instruction names, into the text field."
     assert world.features(obs)["fields_filled_with_named_text"] == 1 and 0 < info["progress"] < 1
     assert "vina" in make(MiniWoB, "login-user", description="event").describe(obs)
     obs, *_ = world.step(0)
     assert world.event(obs) == "You waited."
+
+
+def test_an_event_and_a_summary_hold_no_names() -> None:
+    told = {
+        'You ticked the checkbox "zg", which the instruction does not name.': (
+            "You ticked the checkbox, which the instruction does not name."
+        ),
+        'You typed "vina", which the instruction names, into the text field "Username".': (
+            "You typed a text, which the instruction names, into the text field."
+        ),
+        'You clicked at 85, 125, on the button "Ok".': "You clicked, on the button.",
+    }
+    for event, plain in told.items():
+        assert words.nameless(event) == plain
 
 
 def test_text_of_a_page_stays_on_its_line() -> None:
@@ -251,7 +265,7 @@ def test_places_and_drags(make: Any) -> None:
     obs, _ = world.reset(seed=0)
     x, y, width, height = words.read(obs)[0].box
     obs, reward, *_ = world.step(world.parse_action(f"click {x + width // 2} {y + height // 2}"))
-    assert reward == 1 and 'on the button "Click Me!"' in world.event(obs)
+    assert reward == 1 and 'on the button "Click Me!"' in to_text(obs["event"])
 
     world = make(MiniWoB, "drag-box", actions="coordinates")
     obs, _ = world.reset(seed=0)

@@ -84,12 +84,18 @@ def test_values_are_split_by_item():
 
 
 def test_values_that_cannot_be_fitted_are_refused():
-    few = regression.Values(np.arange(12), np.arange(12, dtype=np.float32))
-    with pytest.raises(ConfigError, match="too few"):
-        regression.split(few, 12, 0.2, np.random.default_rng(0))
+    none = regression.Values(np.arange(0), np.arange(0, dtype=np.float32))
+    with pytest.raises(ConfigError, match="no value"):
+        regression.split(none, 12, 0.2, np.random.default_rng(0))
     constant = regression.Values(np.arange(100), np.full(100, 2, np.float32))
     with pytest.raises(ConfigError, match="same value, 2"):
         regression.split(constant, 100, 0.2, np.random.default_rng(0))
+
+
+def test_where_few_are_judged_all_are_learnt_and_none_held_out():
+    few = regression.Values(np.arange(12), np.arange(12, dtype=np.float32))
+    train, held = regression.split(few, 12, 0.2, np.random.default_rng(0))
+    assert len(train) == 12 and len(held) == 0
 
 
 def test_explained_variance_by_hand():

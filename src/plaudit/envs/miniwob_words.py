@@ -209,6 +209,7 @@ def describe(obs: Any, kind: str) -> str:
 
 def nameless(happened: str) -> str:
     """What an action did, without names, places and texts: ``You ticked the checkbox, which the instruction names.``"""
+    happened = re.sub(r'^You typed "[^"]*"', "You typed a text", happened)
     return re.sub(r' "[^"]*"| at \d+, \d+', "", happened)
 
 
