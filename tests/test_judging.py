@@ -200,6 +200,7 @@ def test_recommendation_prefers_the_faster_of_equals_and_no_failing_one():
         return Calibration(name, False, 60, accuracy, wilson(accuracy, 60), None, None, failures, speed, 0, 0.0)
 
     assert recommend([row("slow", 0.92, 1), row("fast", 0.90, 10), row("coin", 0.5, 100)]).protocol == "fast"
+    assert recommend([row("better", 0.92, 10), row("no faster", 0.90, 10.5)]).protocol == "better"
     assert recommend([row("broken", 1.0, 10, failures=0.5), row("fine", 0.7, 1)]).protocol == "fine"
     assert recommend([row("broken", 1.0, 10, failures=0.5)]) is None
 

@@ -9,10 +9,13 @@ Source: minihack 1.0 (https://github.com/facebookresearch/minihack).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import minihack  # noqa: F401  (so that a missing package is named here)
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", UserWarning)  # MiniHack's own use of pkg_resources, which no user can change
+    import minihack  # noqa: F401  (so that a missing package is named here)
 
 from plaudit.envs import nethack_tasks as tasks
 from plaudit.envs.nethack import DESCRIPTIONS, NetHack

@@ -111,12 +111,17 @@ def wilson(share: float, n: int, z: float = 1.96) -> float:
 
 
 def recommend(rows: Sequence[Calibration]) -> Calibration | None:
-    """The most accurate; among those inside its interval the fastest. More than a tenth of failures rules one out."""
+    """Of those inside the most accurate one's interval the fastest; of equally fast ones, within a tenth, the most accurate.
+
+    More than a tenth of failures rules one out.
+    """
     usable = [(r.accuracy, r) for r in rows if r.failures <= 0.1 and r.accuracy is not None]
     if not usable:
         return None
     best, row = max(usable, key=lambda pair: pair[0])
-    return max((r for accuracy, r in usable if accuracy >= best - row.interval), key=lambda r: r.pairs_per_second)
+    good = [(accuracy, r) for accuracy, r in usable if accuracy >= best - row.interval]
+    fastest = max(r.pairs_per_second for _, r in good)
+    return max((pair for pair in good if pair[1].pairs_per_second >= 0.9 * fastest), key=lambda pair: pair[0])[1]
 
 
 def show(rows: Sequence[Calibration]) -> None:
