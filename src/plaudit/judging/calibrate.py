@@ -111,7 +111,7 @@ def wilson(share: float, n: int, z: float = 1.96) -> float:
 
 
 def recommend(rows: Sequence[Calibration]) -> Calibration | None:
-    """Of those inside the most accurate one's interval the fastest; of equally fast ones, within a tenth, the most accurate.
+    """Of those inside the most accurate one's interval the fastest; of equally fast ones (a tenth) the most accurate.
 
     More than a tenth of failures rules one out.
     """
