@@ -208,6 +208,15 @@ def test_vector_equals_single(make: Any) -> None:
                     np.testing.assert_array_equal(batch["page"][i], one["page"])
 
 
+def test_an_episode_knows_nothing_of_the_one_before(make: Any) -> None:
+    world = make(MiniWoB, "click-test")
+    first, _ = world.reset(seed=3)
+    for _ in range(2):
+        _, _, terminated, _, _ = world.step(world.parse_action("click 0"))
+        again, _ = world.reset(seed=3)
+        assert terminated and all(np.array_equal(part, again[name]) for name, part in first.items())
+
+
 def test_words_tell_the_page_and_what_was_done(make: Any) -> None:
     world = make(MiniWoB, "login-user")
     obs, info = world.reset(seed=1)
