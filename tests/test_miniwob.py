@@ -230,6 +230,8 @@ def test_words_tell_the_page_and_what_was_done(make: Any) -> None:
     assert world.event(obs) == "You typed a text, which the instruction names, into the text field."
     assert world.features(obs)["fields_filled_with_named_text"] == 1 and 0 < info["progress"] < 1
     assert "vina" in make(MiniWoB, "login-user", description="event").describe(obs)
+    brief = make(MiniWoB, "login-user", description="summary")
+    assert "vina" not in brief.describe(obs) and brief.view(obs) == world.describe(obs) == world.view(obs)
     obs, *_ = world.step(0)
     assert world.event(obs) == "You waited."
 

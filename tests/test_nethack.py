@@ -167,6 +167,8 @@ def test_descriptions_and_pictures(description):
         observation = world.step(world.parse_action(action))[0]
     text = world.describe(observation)
     assert {"screen": "@", "news": "You", "changes": "In the last 2 steps:"}.get(description, "hit points") in text
+    seen = world.view(observation)  # who acts is told what is near as well
+    assert text in seen if description != "news" else "hit points" in seen
     picture = world.picture(observation)
     if description in ("screen", "image"):
         np.testing.assert_array_equal(picture, world.render())
