@@ -245,9 +245,14 @@ def test_an_event_and_a_summary_hold_no_names() -> None:
             "You typed a text, which the instruction names, into the text field."
         ),
         'You clicked at 85, 125, on the button "Ok".': "You clicked, on the button.",
+        'You clicked the link "A name that is cut': "You clicked the link",
     }
     for event, plain in told.items():
         assert words.nameless(event) == plain
+    page = [words.Element("text field", 'A "b" at 3, 4', "", 0, (0, 60, 9, 9))]
+    assert words.nameless(words.event(["type", 0, '"vina", he said'], page, [], "Go.")) == (
+        "You typed a text, which the instruction does not name, into the text field."
+    )
 
 
 def test_text_of_a_page_stays_on_its_line() -> None:
