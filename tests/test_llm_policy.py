@@ -320,6 +320,16 @@ def test_actions_that_are_numbers():
         LLMPolicy(llm, Slider(), PolicyOptions()).act(np.zeros((2, 2), np.float32))
 
 
+def test_who_acts_is_shown_the_view():
+    class Seen(Slider):
+        def view(self, obs):
+            return f"A view: {self.describe(obs)}"
+
+    policy = LLMPolicy(llm := ScriptedLLM(["0 0"]), Seen(), PolicyOptions(action="generate"))
+    policy.act(np.zeros((1, 2), np.float32))
+    assert policy.log[0].text == "A view: You are at 0.0 0.0." and policy.log[0].text in llm.asked[0].prompt
+
+
 def test_worlds_that_list_odd_actions():
     class Odd(DoorKey):
         listed = ("toggle",)

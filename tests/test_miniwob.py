@@ -208,6 +208,15 @@ def test_vector_equals_single(make: Any) -> None:
                     np.testing.assert_array_equal(batch["page"][i], one["page"])
 
 
+def test_an_episode_knows_nothing_of_the_one_before(make: Any) -> None:
+    world = make(MiniWoB, "click-test")
+    first, _ = world.reset(seed=3)
+    for _ in range(2):
+        _, _, terminated, _, _ = world.step(world.parse_action("click 0"))
+        again, _ = world.reset(seed=3)
+        assert terminated and all(np.array_equal(part, again[name]) for name, part in first.items())
+
+
 def test_words_tell_the_page_and_what_was_done(make: Any) -> None:
     world = make(MiniWoB, "login-user")
     obs, info = world.reset(seed=1)
@@ -221,6 +230,8 @@ def test_words_tell_the_page_and_what_was_done(make: Any) -> None:
     assert world.event(obs) == "You typed a text, which the instruction names, into the text field."
     assert world.features(obs)["fields_filled_with_named_text"] == 1 and 0 < info["progress"] < 1
     assert "vina" in make(MiniWoB, "login-user", description="event").describe(obs)
+    brief = make(MiniWoB, "login-user", description="summary")
+    assert "vina" not in brief.describe(obs) and brief.view(obs) == world.describe(obs) == world.view(obs)
     obs, *_ = world.step(0)
     assert world.event(obs) == "You waited."
 
@@ -234,9 +245,14 @@ def test_an_event_and_a_summary_hold_no_names() -> None:
             "You typed a text, which the instruction names, into the text field."
         ),
         'You clicked at 85, 125, on the button "Ok".': "You clicked, on the button.",
+        'You clicked the link "A name that is cut': "You clicked the link",
     }
     for event, plain in told.items():
         assert words.nameless(event) == plain
+    page = [words.Element("text field", 'A "b" at 3, 4', "", 0, (0, 60, 9, 9))]
+    assert words.nameless(words.event(["type", 0, '"vina", he said'], page, [], "Go.")) == (
+        "You typed a text, which the instruction does not name, into the text field."
+    )
 
 
 def test_text_of_a_page_stays_on_its_line() -> None:

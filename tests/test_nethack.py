@@ -167,9 +167,13 @@ def test_descriptions_and_pictures(description):
         observation = world.step(world.parse_action(action))[0]
     text = world.describe(observation)
     assert {"screen": "@", "news": "You", "changes": "In the last 2 steps:"}.get(description, "hit points") in text
+    seen = world.view(observation)  # who acts is told what is near as well
+    assert text in seen if description != "news" else "hit points" in seen
     picture = world.picture(observation)
     if description in ("screen", "image"):
-        np.testing.assert_array_equal(picture, world.render())
+        np.testing.assert_array_equal(picture[:352], world.render()[:352])
+        told = bytes(observation["screen"])  # neither the score nor the turns
+        assert b"HP:" in told and b" S:" not in told and b" T:" not in told and (picture != world.render()).any()
         assert picture.shape == (384, 720, 3) and picture.dtype == np.uint8 and picture.any()
     else:
         assert picture is None

@@ -41,6 +41,10 @@ class World(gym.Env[Any, Any]):
         """What the LLM is shown of one observation, what has just happened first."""
         raise NotImplementedError
 
+    def view(self, obs: Observation) -> str:
+        """What one who acts is shown, an LLM or a person; the description, unless that is too short to act upon."""
+        return self.describe(obs)
+
     def event(self, obs: Observation) -> str:
         """What has just happened, the unit of episodic counts; the whole description where a world has no such thing."""
         return self.describe(obs)

@@ -98,6 +98,9 @@ class MiniWoB(World):
     def describe(self, obs: Observation) -> str:
         return words.describe(obs, self.description)
 
+    def view(self, obs: Observation) -> str:
+        return words.describe(obs, "page")
+
     def event(self, obs: Observation) -> str:
         return words.nameless(to_text(obs["event"]))
 

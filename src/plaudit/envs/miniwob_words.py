@@ -39,6 +39,11 @@ TICKED = ("checkbox", "radio", "option")
 _LINE = re.compile(r"\s+")
 
 
+def quoted(text: str) -> str:
+    """A page's own text inside a sentence, which it cannot end: double quotes in it become single ones."""
+    return '"' + text.replace('"', "'") + '"'
+
+
 @dataclass(frozen=True)
 class Element:
     """One element of a page."""
@@ -61,7 +66,7 @@ class Element:
     @property
     def title(self) -> str:
         """Role and name: ``button "Ok"``."""
-        return f'{self.role} "{self.name}"' if self.name else self.role
+        return f"{self.role} {quoted(self.name)}" if self.name else self.role
 
 
 def elements(rows: Sequence[Sequence[Any]]) -> list[Element]:
@@ -154,9 +159,9 @@ def event(command: Sequence[Any] | None, before: Sequence[Element], after: Seque
     if kind == "click":
         return _clicked(before[args[0]], args[0], before, after, asked) + quiet
     if kind == "type":
-        return f'You typed "{args[1]}"{relation(args[1], asked)}, into the {before[args[0]].title}.{quiet}'
+        return f"You typed {quoted(args[1])}{relation(args[1], asked)}, into the {before[args[0]].title}.{quiet}"
     if kind == "write":
-        return f'You typed "{args[0]}"{relation(args[0], asked)}.{quiet}'
+        return f"You typed {quoted(args[0])}{relation(args[0], asked)}.{quiet}"
     if kind == "key":
         return f"You pressed the key {args[0]}.{quiet}"
     if kind == "drag":
@@ -189,7 +194,7 @@ def at(page: Sequence[Element], x: int, y: int) -> Element | None:
 
 def line(number: int, element: Element) -> str:
     """One element as an LLM reads it."""
-    value = f' = "{element.value}"' if element.value else " (empty)" if element.role in WRITABLE else ""
+    value = f" = {quoted(element.value)}" if element.value else " (empty)" if element.role in WRITABLE else ""
     told = ", ".join(name for name in FLAGS if element.has(name) and name != "clicked before")
     return f"[{number}] {element.title}{value}" + (f" ({told})" if told else "")
 
@@ -209,8 +214,9 @@ def describe(obs: Any, kind: str) -> str:
 
 def nameless(happened: str) -> str:
     """What an action did, without names, places and texts: ``You ticked the checkbox, which the instruction names.``"""
-    happened = re.sub(r'^You typed "[^"]*"', "You typed a text", happened)
-    return re.sub(r' "[^"]*"| at \d+, \d+', "", happened)
+    # What was too long for an observation ends within a name.
+    happened = re.sub(r'^You typed "[^"]*("|$)', "You typed a text", happened)
+    return re.sub(r' "[^"]*("|$)| at \d+, \d+', "", happened)
 
 
 def _summary(asked: str, page: Sequence[Element]) -> str:

@@ -97,6 +97,9 @@ class NetHack(World):
             self._told[key] = words.describe(obs, self.description)
         return self._told[key]
 
+    def view(self, obs: Observation) -> str:
+        return words.view(obs, self.description) if self.description in ("news", "changes") else self.describe(obs)
+
     def event(self, obs: Observation) -> str:
         return words.event(obs)
 

@@ -7,6 +7,7 @@ task, the second would make every observation another one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,8 @@ MESSAGE = 256
 ROWS, COLUMNS = 24, 80
 SPAN = 8
 """Steps between the two states whose difference the description ``changes`` tells."""
+_UNTOLD = re.compile(rb"(?<= )[ST]:-?\d+")
+"""Score and turns on the terminal's last two lines."""
 NO_GLYPH = nethack.MAX_GLYPH
 """Code of cells beyond the map's edge."""
 STAIRS_DOWN, STONE = nethack.GLYPH_CMAP_OFF + 24, nethack.GLYPH_CMAP_OFF
@@ -161,6 +164,9 @@ class Reader:
             self._messages[i] = seen[at["message"]]
         if self.screen:
             self._chars[i], self._colors[i] = seen[at["tty_chars"]], seen[at["tty_colors"]]
+            for row in (ROWS - 2, ROWS - 1):
+                plain = _UNTOLD.sub(lambda m: b" " * len(m[0]), self._chars[i, row].tobytes())
+                self._chars[i, row] = np.frombuffer(plain, np.uint8)
 
     def _status(self, seen: NDArray[np.int16], at: Any, begun: bool) -> NDArray[np.int64]:
         blstats = self._blstats[at]

@@ -207,6 +207,14 @@ def describe(obs: Any, description: str) -> str:
     return " ".join(part for part in (sight(now, obs["crop"]), status_line(now), *changes(now, change), told) if part)
 
 
+def view(obs: Any, description: str) -> str:
+    """The same for one who acts: the descriptions that tell only of changes, with what is seen before them."""
+    if description != "changes":
+        return describe(obs, "status" if description == "news" else description)
+    now, _ = numbers(obs)
+    return " ".join(part for part in (sight(now, obs["crop"]), status_line(now), describe(obs, description)) if part)
+
+
 def event(obs: Any) -> str:
     """What has just happened, without numbers: what the game says, or else the change that weighs most."""
     said = message(obs)

@@ -144,7 +144,7 @@ class LLMPolicy:
         if self.options.action == "choose" and not actions:
             raise ConfigError("this world does not list its actions: --policy.action generate")
         seed = [self.seed, copy, int(self._episode[copy]), int(self._step[copy])]
-        return _Turn(copy, one_line(self.world.describe(observation)), actions, list(self._past[copy]), seed)
+        return _Turn(copy, one_line(self.world.view(observation)), actions, list(self._past[copy]), seed)
 
     def _ask(self, turn: _Turn, kind: Kind) -> str:
         criticism = turn.criticisms[-1] if turn.criticisms and kind == "act" else ""

@@ -85,7 +85,7 @@ def words(recording: Recording, world: World) -> list[RecordedStep]:
 
     assert recording.success is not None
     observations = recording.single_observations()
-    texts = [world.describe(o) for o in observations]
+    texts = [world.view(o) for o in observations]
     won = set(recording.episode[recording.success].tolist())
     columns = (recording.episode, recording.step, recording.before, recording.after)
     named: dict[tuple[int, str], str] = {}  # the same action in the same place is named once

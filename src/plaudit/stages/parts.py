@@ -139,7 +139,7 @@ def make_expert(world: World) -> Policy:
     """The world's own scripted policy."""
     if (expert := world.expert()) is None:
         raise ConfigError(
-            f"{type(world).__name__} has no expert: nobody has written a script that plays it. Try 'random'."
+            f"{type(world).__name__} has no expert for these settings: no script plays it so. Try 'random'."
         )
     return expert
 

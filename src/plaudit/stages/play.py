@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -139,6 +139,8 @@ def _episode(
             if not screen.draws:
                 _tell(title)
             for step in episode_steps(world, policy, PLAY_SEED + seed, screen.draws or film is not None):
+                if name in ("me", "llm"):
+                    step = replace(step, text=world.view(step.observation))
                 value = step_rewards([*before, step], reward)[-1] if reward else None
                 # An agent gets nothing for the start, so neither sum counts it.
                 total, before = total + step.task_reward, [step]
