@@ -168,6 +168,11 @@ def test_an_actions_logit_goes_with_its_row():
     torch.testing.assert_close(moved[1:].view(4, 2), plain[1:].view(4, 2)[order])
 
 
+def test_rows_of_large_codes_are_refused():
+    with pytest.raises(ValueError, match="below 64"):
+        Rows([3, 64], 2, np.zeros((1, 2), np.int64))
+
+
 def test_what_is_only_for_words_is_not_read():
     told = spaces.Dict({"n": spaces.Discrete(3), "page": Text(20, told_only=True)})
     read = spaces.Dict({"n": spaces.Discrete(3), "page": Text(20)})

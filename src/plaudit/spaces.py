@@ -44,6 +44,8 @@ class Rows(spaces.Box):
     """
 
     def __init__(self, highs: Sequence[int], rows: int, pointers: NDArray[np.int64]) -> None:
+        if max(highs) >= 64:
+            raise ValueError(f"codes of a row are read one-hot and stay below 64, got highs of {tuple(highs)}")
         high = np.tile(np.array(highs, np.uint8), (rows, 1))
         super().__init__(np.zeros_like(high), high, dtype=np.uint8)
         self.pointers = pointers

@@ -194,6 +194,11 @@ class _Curve:
         config = self.run.config
         fitting = Fitting(self.run, self.pool.texts, self.pool.members)
         train, held = (fitting.targets(part) for part in (comparisons, self.held))
+        if not (len(train) and (held.target != 0.5).any()):
+            raise ConfigError(
+                f"too few usable labels to measure by rounds: {len(train)} pairs to fit, {len(held)} kept aside, or all of "
+                "these are ties. Raise --judge.items or --judge.pairs, or ask in one round (--judge.rounds 1)."
+            )
         bradley_terry.fit(fitting.model, fitting.observations, train, fitting.options, config.seed, fitting.segments)
         self._opinions = item_rewards(fitting.model, fitting.observations, fitting.segments)
         mean = self._opinions.mean(axis=0)
