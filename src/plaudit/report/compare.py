@@ -64,7 +64,7 @@ def render(folder: Path) -> str:
         "compare.html",
         name=folder.resolve().name,
         record=provenance(comparison.record),
-        world=comparison.setting("world", "name") or "?",
+        world=comparison.world,
         models=list(dict.fromkeys(way.text("model") for way in comparison.ways if way.text("model"))),
         config_text=json.dumps(comparison.part("config"), indent=2, ensure_ascii=False),
         headline=headline(comparison),

@@ -104,7 +104,7 @@ def _sentence(best: Way, others: list[Way], against: dict[str, Contest], enough:
 def _warning(comparison: Comparison, best: Way, rival: Way, found: Contest) -> tuple[str, str]:
     """(loud line, what to type); ``rival`` is the one that it has to be told apart from."""
     seeds = found.improvement.seeds
-    command = f"plaudit compare {comparison.setting('world', 'name') or 'WORLD'} --train.seeds"
+    command = f"plaudit compare {comparison.world} --train.seeds"
     if few := too_few(seeds):
         planned = comparison.setting("train", "seeds") or 0
         return few, f"{command} {MIN_SEEDS}" if planned < MIN_SEEDS else ""  # else more of the same command is enough

@@ -119,6 +119,12 @@ class Comparison:
         values = self.record.get("config", {}).get(section, {})
         return values.get(key) if isinstance(values, dict) else None
 
+    @property
+    def world(self) -> str:
+        """The world and its task, as they are typed."""
+        name, task = self.setting("world", "name") or "WORLD", self.setting("world", "task")
+        return f"{name}:{task}" if task else name
+
     def part(self, key: str) -> dict[str, Any]:
         """A table of ``compare.json``; empty where it is missing."""
         value = self.record.get(key)
