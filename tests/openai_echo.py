@@ -57,8 +57,8 @@ class Echo:
                 if status == 0:
                     writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n{")
                     break
-                start = f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n{extra}\r\n"
-                writer.write(start.encode() + body)
+                kind = f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
+                writer.write(f"HTTP/1.1 {status} X\r\n{kind}{extra}\r\n".encode() + body)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass

@@ -127,9 +127,11 @@ def test_a_server_that_fails_three_times_in_ten_loses_nothing(tmp_path: Path) ->
         assert KEY.encode() not in (tmp_path / "ledger.sqlite").read_bytes()
 
 
-def test_a_wrong_key_is_one_line_at_once_that_does_not_show_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_key_is_one_line_at_once_that_does_not_show_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     with serve(key="another") as server:
-        assert main(["run", "doorkey", "--llm", server.url, "--dry-run"]) == LLMError.exit_code
+        assert main(["run", "doorkey", "--llm", server.url, "--out", str(tmp_path / "run")]) == LLMError.exit_code
         said = capsys.readouterr().err
         assert "HTTP 401" in said and "OPENAI_API_KEY" in said and KEY not in said
         assert sum(server.seen.values()) == 1
