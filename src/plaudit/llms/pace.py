@@ -19,9 +19,9 @@ from collections import deque
 from collections.abc import Callable
 
 GROWTH = 1.5
-GAIN = 1.05
+GAIN = 1.15
 """So much faster must a higher level be to be kept."""
-WINDOW = 32
+WINDOW = 64
 """Answers over which a rate is measured, at least."""
 HOLD = 4
 """Windows before a level that did not help is tried again."""
@@ -100,7 +100,7 @@ class Pace:
         if self._last is not None:
             self._answers, self._seconds = self._answers + 1, self._seconds + now - self._last
         self._last = now
-        if self._answers >= max(WINDOW, 2 * self.level) and self._seconds > 0:
+        if self._answers >= max(WINDOW, 4 * self.level) and self._seconds > 0:
             rate = self._answers / self._seconds
             self._forget()
             self._adapt(rate)
