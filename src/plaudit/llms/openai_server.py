@@ -62,7 +62,7 @@ class Stats:
 
 
 class OpenAIServer:
-    """A model behind an OpenAI-compatible server: vLLM, llama-server, Ollama, hosted APIs.
+    """Any OpenAI-compatible server: vLLM, llama-server, Ollama, hosted APIs.
 
     Args:
         spec: the server's URL (its model is found), ``openai:MODEL``, or ``openai``.
