@@ -183,7 +183,7 @@ def parse_config(verb: str, words: list[str], base: RunConfig | None = None) -> 
         base = dataclasses.replace(base, llm=dataclasses.replace(base.llm, model=model))
 
     what = "[WORLD|RUN]" if verb == "play" else "[WORLD]"
-    own = (f"{what} [--recipe NAME|FILE.toml] [--llm embedded|FILE.gguf]", *OPTIONS.get(verb, ()))
+    own = (f"{what} [--recipe NAME|FILE.toml] [--llm MODEL|URL]", *OPTIONS.get(verb, ()))
     last = "[settings, as below]" if verb == "play" else "[--out PATH] [settings, as below]"
     lines = f"\n{' ' * (len(verb) + 9)}".join((*own, last))
     about = f"{VERBS[verb]}\n\nplaudit {verb} {lines}"

@@ -45,11 +45,25 @@ class LLMConfig:
     """The language model."""
 
     model: str = "embedded"
-    """'embedded' (SmolLM2-135M-Instruct, needs no key and no network) or the path of a GGUF file."""
+    """'embedded' (SmolLM2-135M-Instruct, no network), a GGUF file, a server http://HOST:PORT/v1, or openai:MODEL."""
     threads: int = 0
     """Processor threads; 0 takes as many as this process may use."""
     context: int = 4096
-    """Tokens that fit into the model's context, shared prefix included."""
+    """Tokens that fit into the model's context, shared prefix included; a server has its own."""
+    url: str = ""
+    """openai:MODEL: base URL of its server; empty for OPENAI_BASE_URL, else OpenAI. The key is in OPENAI_API_KEY."""
+    usd_in: float = 0.0
+    """Price of a million tokens that a server reads, in dollars."""
+    usd_out: float = 0.0
+    """Price of a million tokens that a server writes, in dollars."""
+    concurrency: int = 256
+    """Requests that a server gets at once, at most; the level below it finds itself."""
+    timeout: float = 60.0
+    """Seconds that a server may take for one request."""
+    retries: int = 6
+    """Times that a failed request to a server is repeated."""
+    votes: int = 8
+    """Samples of each question where a server gives no log-probabilities."""
 
 
 @dataclass(frozen=True)
@@ -379,10 +393,13 @@ def validate(config: RunConfig) -> None:
         ("evaluate.examples", config.evaluate.examples >= 0, "0 or more"),
         ("llm.context", config.llm.context >= 256, "at least 256"),
         ("llm.threads", config.llm.threads >= 0, "0 or more"),
+        ("llm.timeout", config.llm.timeout > 0, "above 0"),
+        *((f"llm.{k}", getattr(config.llm, k) >= 0, "0 or more") for k in ("usd_in", "usd_out", "retries")),
     ]
     whole = {
         "collect": ("steps", "num_envs", "recorded"),
         "judge": ("segment", "rounds"),
+        "llm": ("concurrency", "votes"),
         "code": ("candidates", "rounds", "max_tokens", "memory_mb"),
         "policy": ("max_tokens", "episodes"),
         "train": ("steps", "num_envs", "horizon", "epochs", "minibatch", "width"),

@@ -18,6 +18,7 @@ from plaudit.envs.base import World
 from plaudit.errors import ConfigError, MissingExtraError, StoreError, did_you_mean
 from plaudit.llms.base import LLM
 from plaudit.llms.ledger import Ledger, LedgerLLM
+from plaudit.llms.openai_ways import is_server
 from plaudit.policies.base import Policy
 from plaudit.policies.random import RandomPolicy
 from plaudit.routes.base import Route
@@ -166,7 +167,10 @@ def check_agent(config: RunConfig, world: World) -> None:
 
 
 def check_llm(config: RunConfig) -> None:
-    """Raise now what loading the model would raise later, without loading it."""
+    """Raise now what loading the model would raise later, without loading it; a server is looked for, asked nothing."""
+    if is_server(config.llm.model):
+        _make_server(config.llm, probe=False).close()
+        return
     if "/" not in config.llm.model and not config.llm.model.endswith(".gguf"):
         registry.find("llms", config.llm.model)  # a name, and if it is misspelt: did you mean
     from plaudit.llms import weights
@@ -178,8 +182,16 @@ def check_llm(config: RunConfig) -> None:
 
 def make_llm(config: LLMConfig) -> LLM:
     """The language model, loaded."""
+    if is_server(config.model):
+        return _make_server(config, probe=True)
     cls = registry.load("llms", "embedded")
     return cls(config.model, threads=config.threads or None, context=config.context)
+
+
+def _make_server(config: LLMConfig, probe: bool) -> LLM:
+    """The client of the server that the settings name."""
+    options = {k: v for k, v in vars(config).items() if k not in ("model", "threads", "context")}
+    return registry.load("llms", "openai")(config.model, **options, probe=probe)
 
 
 def make_protocol(config: JudgeConfig, own: str = "pointwise") -> Any:

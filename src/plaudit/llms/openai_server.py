@@ -1,0 +1,324 @@
+"""Any OpenAI-compatible server: vLLM, SGLang, llama-server, Ollama, hosted APIs; needs: pip install 'plaudit[openai]'.
+
+    llm = OpenAIServer("http://127.0.0.1:8000/v1")            # the one model that it serves
+    llm = OpenAIServer("openai:gpt-4.1-mini", usd_in=0.4, usd_out=1.6)   # key from the environment: OPENAI_API_KEY
+
+At the beginning a few tiny requests find out how the server can be asked, and the model's name says it, so that answers
+that were got in different ways are never mixed up in a ledger: plain prompts by completions (by chat where there are no
+completions), chat prompts by chat, and answers by the log-probabilities of the first token or else by sampled votes.
+``Reply.text`` of ``choose`` says it too.
+
+Failures. 408, 409, 429, 5xx, time-outs, cut connections and unusable answers are repeated, later each time; Retry-After
+is kept. What never becomes usable is a reply with a status. A key that is refused ends everything at once. Every answer's
+tokens count, also of those that could not be used; what a server charges for an answer that never came is not known.
+
+Left out: images, streaming, providers' batch APIs, discounts for cached prompts, answers of ``choose`` beyond their first
+token by log-probabilities (answers that begin with the same word are put to votes). Source: https://github.com/openai/openai-python
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import openai
+
+from plaudit.errors import ConfigError, LLMError
+from plaudit.llms import openai_reading as reading
+from plaudit.llms.base import Progress, Reply, Request
+from plaudit.llms.openai_ways import CHAT, COMPLETIONS, OPENAI, PROBE, PROBE_TOKENS, Way, address
+from plaudit.llms.pace import Pace, backoff
+
+T = TypeVar("T")
+UNUSABLE_REPEATS = 3
+"""Times that an answer which came but cannot be used is asked for again: it may have cost money."""
+
+
+@dataclass
+class Bill:
+    """What one question has cost so far."""
+
+    read: int = 0
+    written: int = 0
+
+
+@dataclass
+class Stats:
+    """What happened on the way; it only grows."""
+
+    requests: int = 0
+    """HTTP requests that were sent."""
+    repeated: int = 0
+    """Of these, those that repeated a failed one."""
+    throttled: int = 0
+    """Answers 429 and 503."""
+    faults: dict[str, int] = field(default_factory=dict)
+    """Failed requests by their first words."""
+
+
+class OpenAIServer:
+    """Any OpenAI-compatible server: vLLM, llama-server, Ollama, hosted APIs.
+
+    Args:
+        spec: the server's URL (its model is found), ``openai:MODEL``, or ``openai``.
+        url: base URL for ``openai:MODEL``; by default the environment's OPENAI_BASE_URL, else OpenAI's own.
+        usd_in: price of a million prompt tokens.
+        usd_out: price of a million new tokens.
+        concurrency: requests under way at once, at most; the level below it finds itself.
+        timeout: seconds for one request.
+        retries: times that a failed request is repeated.
+        votes: samples of one question where there are no log-probabilities.
+        probe: whether to find out how the server can be asked; without, only its address and key are tried.
+    """
+
+    def __init__(
+        self,
+        spec: str,
+        *,
+        url: str = "",
+        usd_in: float = 0.0,
+        usd_out: float = 0.0,
+        concurrency: int = 256,
+        timeout: float = 60.0,
+        retries: int = 6,
+        votes: int = 8,
+        probe: bool = True,
+    ) -> None:
+        self.model, self.url = address(spec, url)
+        self._key = os.environ.get("OPENAI_API_KEY", "")
+        if not self._key and self.url == OPENAI:
+            raise ConfigError("OpenAI's server needs a key. Set it in the environment: export OPENAI_API_KEY=...")
+        self.usd_in, self.usd_out, self.retries, self.votes = usd_in, usd_out, retries, votes
+        self.stats, self._fatal = Stats(), ""
+        self.pace = Pace(concurrency)
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name="plaudit-openai", daemon=True).start()
+        self._client = openai.AsyncOpenAI(
+            api_key=self._key or "none", base_url=self.url, timeout=timeout, max_retries=0
+        )
+        try:
+            self._ways = self._wait(self._open(probe))
+        except BaseException:
+            self.close()
+            raise
+        ways = ",".join(f"{kind}={way}" for kind, way in self._ways.items())
+        self.name = f"openai:{self.model}@{self.url.partition('://')[2]}:{ways},votes={votes}"
+
+    def generate(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Reply]:
+        """See :class:`plaudit.llms.base.LLM`."""
+        return self._ask(requests, self._write, progress)
+
+    def choose(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Reply]:
+        """See :class:`plaudit.llms.base.LLM`; how it was answered is in ``Reply.text``. ``lengths`` are all 1."""
+        return self._ask(requests, self._choose, progress)
+
+    def close(self) -> None:
+        """Close the connections."""
+        if not self._loop.is_closed() and self._loop.is_running():
+            self._wait(self._client.close())
+            self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run it in the loop's thread; an interrupt here ends it there."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def _ask(
+        self,
+        requests: Sequence[Request],
+        answer: Callable[[Request, Bill], Awaitable[Reply]],
+        progress: Progress | None,
+    ) -> list[Reply]:
+        """Answer each distinct request once, all at the pace that the server bears."""
+        if self._fatal:
+            raise LLMError(self._fatal)
+        places: dict[Request, list[int]] = {}
+        for place, request in enumerate(requests):
+            places.setdefault(request, []).append(place)
+        start = time.perf_counter()
+        done = progress or (lambda count: None)
+
+        async def one(request: Request) -> Reply:
+            reply = await self._answer(request, answer)
+            done(len(places[request]))
+            return reply
+
+        async def everything() -> list[Reply]:
+            return await asyncio.gather(*map(one, places))
+
+        answered = self._wait(everything())
+        if self._fatal and all(reply.status != "ok" for reply in answered):
+            raise LLMError(self._fatal)  # else what was paid for is handed over first, and the next call fails
+        replies = [Reply("error")] * len(requests)
+        seconds = (time.perf_counter() - start) / max(1, len(requests))
+        for reply, (first, *others) in zip(answered, places.values(), strict=True):
+            replies[first] = replace(reply, seconds=seconds)
+            for place in others:  # the same question is paid for once
+                replies[place] = replace(reply, seconds=seconds, prompt_tokens=0, new_tokens=0, usd=0.0)
+        return replies
+
+    async def _answer(self, request: Request, answer: Callable[[Request, Bill], Awaitable[Reply]]) -> Reply:
+        bill = Bill()
+        try:
+            reply = await answer(request, bill)
+        except _Failed as failed:
+            reply = Reply("refused" if failed.fault.kind == "refused" else "error", error=failed.fault.words)
+        usd = (bill.read * self.usd_in + bill.written * self.usd_out) / 1e6
+        return replace(reply, prompt_tokens=bill.read, new_tokens=bill.written, usd=usd)
+
+    async def _write(self, request: Request, bill: Bill) -> Reply:
+        way = self._ways["chat" if request.chat else "plain"]
+        body = way.body(request.prompt, request.max_tokens) | {"temperature": request.temperature}
+        body |= {"stop": list(request.stop)} if request.stop else {}
+        body |= {"seed": request.seed} if request.temperature else {}
+        said = await self._request(way, body, request.prompt, bill, lambda got: reading.text(reading.choices(got)[0]))
+        for stop in request.stop:  # not every server keeps to it
+            said = said.partition(stop)[0]
+        return Reply("ok", said)
+
+    async def _choose(self, request: Request, bill: Bill) -> Reply:
+        if not request.answers:
+            return Reply("error", error="choose needs answers, got none")
+        way = self._ways["chat" if request.chat else "plain"]
+        words = reading.first_words(request.answers) if way.listed else None
+        if words:
+            body = way.body(request.prompt, 1, logprobs=True) | {"temperature": 0.0}
+            weights = await self._request(
+                way,
+                body,
+                request.prompt,
+                bill,
+                lambda got: reading.weigh(reading.first_token(reading.choices(got)[0]), words),
+            )
+            return Reply("ok", "by log-probabilities of the first token", weights, (1,) * len(words))
+        longest = max(map(len, request.answers))
+        body = way.body(request.prompt, max(4, longest // 2)) | {"temperature": 1.0}
+        texts: list[str] = []
+        while len(texts) < self.votes:  # a server that does not know n gives one choice each time
+            asked = body | {"n": self.votes - len(texts), "seed": request.seed + len(texts)}
+            got = await self._request(
+                way, asked, request.prompt, bill, lambda got: list(map(reading.text, reading.choices(got)))
+            )
+            texts += got[: self.votes - len(texts)]
+        try:
+            weights, counted = reading.count_votes(texts, request.answers)
+        except reading.Unusable as problem:
+            raise _Failed(reading.fault(problem)) from problem
+        return Reply("ok", f"by {counted}", weights, (1,) * len(request.answers))
+
+    async def _request(self, way: Way, body: dict[str, Any], prompt: str, bill: Bill, read: Callable[[Any], T]) -> T:
+        """One HTTP request, repeated until its answer can be read or there is no hope."""
+
+        async def send() -> T:
+            got = await self._client.post(way.path, cast_to=object, body={"model": self.model} | body)
+            used = reading.usage(got, prompt)
+            bill.read, bill.written = bill.read + used[0], bill.written + used[1]
+            return read(got)
+
+        return await self._repeat(send)
+
+    async def _repeat(self, send: Callable[[], Awaitable[T]], opening: bool = False) -> T:
+        for attempt in range(self.retries + 1):
+            await self.pace.enter()
+            started, throttled = time.monotonic(), False
+            try:
+                if self._fatal:
+                    raise _Failed(reading.Fault("fatal", self._fatal))
+                self.stats.requests += 1
+                return await send()
+            except (openai.OpenAIError, reading.Unusable, ValueError) as error:  # ValueError: half a JSON
+                fault = self._note(reading.fault(error))
+                throttled = fault.throttled
+                unreachable = opening and type(error) is openai.APIConnectionError and attempt
+                most = min(self.retries, UNUSABLE_REPEATS) if isinstance(error, reading.Unusable) else self.retries
+                if fault.kind != "again" or attempt >= most or unreachable:
+                    raise _Failed(fault) from None
+            finally:
+                self.pace.leave(started, throttled)
+            if fault.throttled and fault.wait:
+                self.pace.pause(fault.wait)
+            self.stats.repeated += 1
+            await asyncio.sleep(backoff(attempt, fault.wait))
+        raise AssertionError("the last attempt returns or raises")
+
+    def _note(self, fault: reading.Fault) -> reading.Fault:
+        """Count a failure; no server's message may carry the key on."""
+        words = fault.words.replace(self._key, "[key]") if self._key else fault.words
+        kind = words[:40]
+        self.stats.faults[kind] = self.stats.faults.get(kind, 0) + 1
+        self.stats.throttled += fault.throttled
+        if fault.kind == "fatal" and not self._fatal:
+            advice = "Check the key in the environment's OPENAI_API_KEY" if "HTTP 40" in words else "Check the account"
+            self._fatal = f"the server {self.url} refuses: {words}. {advice}."
+        return replace(fault, words=words)
+
+    async def _open(self, probe: bool) -> dict[str, Way]:
+        """Find the model, and how it can be asked."""
+        try:
+            served = await self._repeat(lambda: self._models(), opening=True)
+        except _Failed as failed:
+            if failed.fault.kind == "fatal":
+                raise LLMError(self._fatal) from None
+            if not self.model or failed.fault.kind != "final":  # a server need not list its models
+                raise LLMError(
+                    f"the server {self.url} cannot be used: {failed.fault.words}. Is it running, and does its address "
+                    "end as it should (usually in /v1)?"
+                ) from None
+            served = [self.model]
+        if not self.model and len(served) != 1:
+            raise ConfigError(
+                f"the server {self.url} has these models: {', '.join(served[:20]) or 'none'}. "
+                f"Name one: --llm openai:MODEL --llm.url {self.url}"
+            )
+        self.model = self.model or served[0]
+        if not probe:
+            return {}
+        chat, why = await self._find_way(CHAT)
+        plain, why = await self._find_way(COMPLETIONS)
+        if not (plain or chat):
+            raise LLMError(
+                f"the server {self.url} does not answer for the model {self.model!r}: {why}. Is it its name?"
+            )
+        found = [way for way in (plain, chat, chat, plain) if way]
+        return {"plain": found[0], "chat": chat or found[0]}
+
+    async def _models(self) -> list[str]:
+        listed = await self._client.get("/models", cast_to=object)
+        entries = listed.get("data") if isinstance(listed, dict) else None
+        if not isinstance(entries, list):
+            raise reading.Unusable("the list of models is none")
+        return [str(entry.get("id")) for entry in entries if isinstance(entry, dict)]
+
+    async def _find_way(self, candidates: Sequence[Way]) -> tuple[Way | None, str]:
+        """The first of these ways that the server knows, else why the last one failed."""
+        why = ""
+        for way in candidates:
+            body = way.body(PROBE, PROBE_TOKENS, logprobs=way.listed > 0)
+            for _ in range(3 if way.listed else 1):  # one answer without log-probabilities may be a fault
+                try:
+                    if (
+                        await self._request(way, body, PROBE, Bill(), lambda got: reading.has_logprobs(got))
+                        or not way.listed
+                    ):
+                        return way, ""
+                except _Failed as failed:
+                    if failed.fault.kind == "fatal":
+                        raise LLMError(self._fatal) from None
+                    why = failed.fault.words
+                    break
+        return None, why
+
+
+class _Failed(Exception):
+    def __init__(self, fault: reading.Fault) -> None:
+        super().__init__(fault.words)
+        self.fault = fault
