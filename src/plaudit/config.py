@@ -50,6 +50,10 @@ class LLMConfig:
     """Processor threads; 0 takes as many as this process may use."""
     context: int = 4096
     """Tokens that fit into the model's context, shared prefix included."""
+    ledger: str = ""
+    """File of answers that runs share, beside the run's own: what one has paid for, no other asks again."""
+    replay: str = ""
+    """Ledger that all answers are taken from in place of a model; what it does not hold is an error, never a question."""
 
 
 @dataclass(frozen=True)
@@ -379,6 +383,7 @@ def validate(config: RunConfig) -> None:
         ("evaluate.examples", config.evaluate.examples >= 0, "0 or more"),
         ("llm.context", config.llm.context >= 256, "at least 256"),
         ("llm.threads", config.llm.threads >= 0, "0 or more"),
+        ("llm.replay", not (config.llm.replay and config.llm.ledger), "empty where llm.ledger is given"),
     ]
     whole = {
         "collect": ("steps", "num_envs", "recorded"),

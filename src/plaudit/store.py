@@ -47,7 +47,7 @@ FILES = {
     "evaluate": (("policy", "prompt"), ("llm", "model")),
 }
 """Settings that may name a file or folder; when that changes, the stage is done again."""
-INERT = {("train", "workers"), ("llm", "threads"), ("judge", "max_failures")}
+INERT = {("train", "workers"), ("judge", "max_failures"), *(("llm", key) for key in ("threads", "ledger", "replay"))}
 """Settings that change how fast a result is there, or whether it is refused, not the result."""
 
 
