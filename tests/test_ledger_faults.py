@@ -163,7 +163,7 @@ def test_a_run_is_replayed_after_the_model_is_gone(tmp_path, monkeypatch):
             tables = [read_table(r.folder / f"{table}.parquet") for r in (run, again)]
             assert tables[0] == tables[1], table
     again.budget.max_usd = 0.0
-    with parts.open_llm(again) as llm, pytest.raises(LLMError, match="a replay asks nothing.*--ledger"):
+    with parts.open_llm(again) as llm, pytest.raises(LLMError, match=r"a replay asks nothing.*--ledger"):
         llm.choose([question("never asked")])
     with pytest.raises(StoreError, match="there is no ledger"):
         ReplayLLM(tmp_path / "absent.sqlite")

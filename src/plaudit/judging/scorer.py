@@ -19,7 +19,6 @@ from plaudit.llms.reading import cost
 from plaudit.prompts import Prompt
 from plaudit.types import Comparison, Judgement
 
-
 PART = 8192
 """Observations whose prompts are in memory at once."""
 
