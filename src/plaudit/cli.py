@@ -87,6 +87,8 @@ def dispatch(words: list[str]) -> int:
         return forecast(rest)
     if verb == "play":
         return play(rest)
+    if verb == "ledger":
+        return ledger(rest)
     return one_stage(verb, rest)
 
 
@@ -231,6 +233,35 @@ def check(words: list[str]) -> int:
     found = ask(config)
     show(name, found)
     return int(any(each.status == "failed" for each in found))
+
+
+def ledger(words: list[str]) -> int:
+    """``plaudit ledger FILE [--recover NEW]``."""
+    from plaudit.llms.answers import Ledger
+    from plaudit.llms.recover import recover
+
+    if not words or words[0] in ("-h", "--help"):
+        print(
+            f"plaudit ledger FILE [--recover NEW.sqlite]\n\n{VERBS['ledger']}\n\nFILE: a run's own is RUN/ledger.sqlite.\n"
+            "--recover copies all answers that can be read into a new ledger."
+        )
+        return 0
+    words, new = take(words, "--recover")
+    if len(words) != 1:
+        raise ConfigError("give one ledger: plaudit ledger runs/doorkey/ledger.sqlite")
+    path = Path(words[0])
+    if new:
+        saved, lost = recover(path, Path(new))
+        print(f"{saved:,} answers are whole and copied into {new}; {lost:,} cannot be read, they will be asked again.")
+        print(f"Put it in the old one's place (delete {path}-wal and {path}-shm), or use it by --ledger {new}")
+        return 0
+    book = Ledger(path, readonly=True)
+    book.check()
+    spend = book.spend()
+    print(f"{spend.answers:,} answers, {spend.failures:,} of them failures, {spend.tokens:,} tokens, ${spend.usd:.4f}")
+    print(f"of {', '.join(book.models()) or 'no model'}; every page is whole")
+    book.close()
+    return 0
 
 
 def show_list(words: list[str]) -> int:

@@ -31,6 +31,7 @@ VERBS = {
     "train": "Train an agent for each reward and control.",
     "evaluate": "Measure the agents on freshly drawn episodes.",
     "report": "Write the run's report.html.",
+    "ledger": "What a ledger of answers holds; save what is whole of it.",
     "check": "Try a world against the contract, and say what is wrong.",
     "list": "Worlds, models, protocols, routes, prompts, recipes.",
 }
@@ -43,9 +44,14 @@ plaudit collect WORLD|RUN --to minari [--dataset NAMESPACE/NAME-v0]
 """What ``plaudit collect --help`` says besides."""
 CEILINGS = {"--max-tokens": int, "--max-usd": float, "--max-hours": float}
 """Hard ceilings: what would pass one is not begun, what is done is kept."""
+LEDGERS = "[--ledger SHARED.sqlite | --replay LEDGER.sqlite]"
+"""Short forms of the settings llm.ledger and llm.replay."""
 OPTIONS = {
-    "run": ("[--max-tokens N] [--max-usd X] [--max-hours H]",),
-    "compare": ("[--arms NAME ...] [--dry-run]", "[--max-tokens N] [--max-usd X] [--max-hours H]"),
+    "run": (
+        LEDGERS,
+        "[--max-tokens N] [--max-usd X] [--max-hours H]",
+    ),
+    "compare": ("[--arms NAME ...] [--dry-run]", LEDGERS, "[--max-tokens N] [--max-usd X] [--max-hours H]"),
     "forecast": ("[--arms NAME ...]",),
     "play": (
         "[--policy me|random|expert|llm|RUN|RUN/train/ARM-SEED]",
@@ -164,6 +170,10 @@ def parse_config(verb: str, words: list[str], base: RunConfig | None = None) -> 
     words, recipe = take(words, "--recipe")
     words, model = take(words, "--llm")
     words, out = take(words, "--out")
+    chosen_llm: dict[str, Any] = {"model": model} if model else {}
+    for option in ("--ledger", "--replay") if verb in ("run", "compare") else ():
+        words, file = take(words, option)
+        chosen_llm |= {option.removeprefix("--"): file} if file else {}
     world = task = ""
     if words and not words[0].startswith("-"):
         (world, task), words = split_task(words[0]), words[1:]
@@ -179,8 +189,7 @@ def parse_config(verb: str, words: list[str], base: RunConfig | None = None) -> 
     if world:
         chosen: Any = {"name": world} | ({"task": task} if task else {})
         base = dataclasses.replace(base, world=dataclasses.replace(base.world, **chosen))
-    if model:
-        base = dataclasses.replace(base, llm=dataclasses.replace(base.llm, model=model))
+    base = dataclasses.replace(base, llm=dataclasses.replace(base.llm, **chosen_llm))
 
     what = "[WORLD|RUN]" if verb == "play" else "[WORLD]"
     own = (f"{what} [--recipe NAME|FILE.toml] [--llm MODEL|URL]", *OPTIONS.get(verb, ()))

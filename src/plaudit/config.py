@@ -64,6 +64,10 @@ class LLMConfig:
     """Times that a failed request to a server is repeated."""
     votes: int = 8
     """Samples of each question where a server gives no log-probabilities."""
+    ledger: str = ""
+    """File of answers that runs share, beside the run's own: what one has paid for, no other asks again."""
+    replay: str = ""
+    """Ledger that all answers are taken from in place of a model; what it does not hold is an error, never a question."""
 
 
 @dataclass(frozen=True)
@@ -395,6 +399,7 @@ def validate(config: RunConfig) -> None:
         ("llm.threads", config.llm.threads >= 0, "0 or more"),
         ("llm.timeout", config.llm.timeout > 0, "above 0"),
         *((f"llm.{k}", getattr(config.llm, k) >= 0, "0 or more") for k in ("usd_in", "usd_out", "retries")),
+        ("llm.replay", not (config.llm.replay and config.llm.ledger), "empty where llm.ledger is given"),
     ]
     whole = {
         "collect": ("steps", "num_envs", "recorded"),

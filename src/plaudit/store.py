@@ -50,7 +50,10 @@ FILES = {
 INERT = {
     ("train", "workers"),
     ("judge", "max_failures"),
-    *(("llm", key) for key in ("threads", "url", "usd_in", "usd_out", "concurrency", "timeout", "retries")),
+    *(
+        ("llm", key)
+        for key in ("threads", "ledger", "replay", "url", "usd_in", "usd_out", "concurrency", "timeout", "retries")
+    ),
 }
 """Settings that change how fast a result is there, or whether it is refused, not the result."""
 

@@ -19,6 +19,9 @@ from plaudit.llms.reading import cost
 from plaudit.prompts import Prompt
 from plaudit.types import Comparison, Judgement
 
+PART = 8192
+"""Observations whose prompts are in memory at once."""
+
 
 class Scorer(ABC):
     """A protocol whose questions are about one observation each."""
@@ -66,9 +69,13 @@ class ChoosingScorer(Scorer):
         """The number, and what was said, of a reply that is whole."""
 
     def judge(self, llm: LLM, goal: str, texts: Sequence[str], progress: Progress | None = None) -> list[Judgement]:
-        filled = (self.prompt.fill(goal=goal, observation=text) for text in texts)
-        asked = [Request(text, chat=self.chat, answers=self.answers) for text in filled]
-        return [self._judgement(t, r) for t, r in zip(texts, llm.choose(asked, progress), strict=True)]
+        judged: list[Judgement] = []
+        for start in range(0, len(texts), PART):
+            part = texts[start : start + PART]
+            filled = (self.prompt.fill(goal=goal, observation=text) for text in part)
+            asked = [Request(text, chat=self.chat, answers=self.answers) for text in filled]
+            judged += (self._judgement(t, r) for t, r in zip(part, llm.choose(asked, progress), strict=True))
+        return judged
 
     def _judgement(self, text: str, reply: Reply) -> Judgement:
         reply = checked(reply, len(self.answers))

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any, Literal, Protocol
 
 Status = Literal["ok", "refused", "error"]
 """What became of a request: answered, declined by the model or its server, or failed technically."""
@@ -43,7 +44,20 @@ class Request:
 
     def key(self, model: str) -> str:
         """Identity of this question to this model: hex SHA-256 over the model, the prompt and the parameters."""
-        return hashlib.sha256(json.dumps([model, asdict(self)], ensure_ascii=False).encode()).hexdigest()
+        head, tail = _frame(model, *(value for name, value in vars(self).items() if name != "prompt"))
+        return hashlib.sha256(f"{head}{_quoted(self.prompt)}{tail}".encode()).hexdigest()
+
+
+_quoted = json.JSONEncoder(ensure_ascii=False).encode
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _frame(model: str, *parameters: Any) -> tuple[str, str]:
+    """JSON of a model and a request around the prompt, which alone differs from question to question."""
+    names = [f.name for f in fields(Request)]
+    text = _quoted([model, dict(zip(names, ("", *parameters), strict=True))])
+    head = f'[{_quoted(model)}, {{"prompt": '
+    return head, text.removeprefix(f'{head}""')
 
 
 @dataclass(frozen=True)

@@ -1,153 +1,43 @@
-"""The ledger: every question to an LLM and its answer in one SQLite file (WAL), so that nothing is paid for twice.
+"""The ledger: every question to an LLM and its answer in SQLite, so that nothing is paid for twice.
 
 The key is a hash of model, prompt and parameters. Answers are committed batch by batch: a killed run loses at most the
-batch in flight. Failures are stored too, counted, and asked again the next time.
+batch in flight. Failures are stored too, counted, and asked again the next time. Questions that another process is
+asking at the moment are left to it and waited for. The file itself: :mod:`plaudit.llms.answers`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from plaudit.budget import Budget
-from plaudit.errors import JudgeFailedError, StoreError
+from plaudit.errors import JudgeFailedError
+from plaudit.llms.answers import Ledger, Spend
 from plaudit.llms.base import LLM, Progress, Reply, Request
+
+__all__ = ["BATCH", "Ledger", "LedgerLLM", "Spend"]
 
 BATCH = 64
 """Questions between two commits: what a kill -9 can cost at most."""
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS answers (
-    key TEXT PRIMARY KEY,    -- Request.key(model)
-    model TEXT NOT NULL,
-    kind TEXT NOT NULL,      -- generate or choose
-    request TEXT NOT NULL,   -- JSON of Request
-    reply TEXT NOT NULL,     -- JSON of Reply
-    status TEXT NOT NULL,
-    tokens INTEGER NOT NULL,
-    seconds REAL NOT NULL,
-    usd REAL NOT NULL,
-    asked REAL NOT NULL      -- Unix time
-) WITHOUT ROWID
-"""
-
-
-@dataclass(frozen=True)
-class Spend:
-    """What a ledger's answers have cost."""
-
-    answers: int
-    """Different questions that were answered."""
-    failures: int
-    """Different questions whose last answer was a failure."""
-    tokens: int
-    """Tokens read and written."""
-    seconds: float
-    """Wall time spent asking."""
-    usd: float
-    """Money."""
-
-
-class Ledger:
-    """Answers by key, on disk."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with self._explain():
-            self._db = sqlite3.connect(path, timeout=60)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.execute(SCHEMA)
-            self._db.commit()
-
-    @contextlib.contextmanager
-    def _explain(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise StoreError(
-                f"the ledger {self.path} cannot be used: {error}. What it holds is not touched. Make room or give a "
-                f"writable folder; a damaged file is saved as far as possible by: sqlite3 {self.path} .recover"
-            ) from error
-
-    def find(self, keys: Sequence[str]) -> dict[str, Reply]:
-        """The stored answers among these keys, without failures of a technical kind."""
-        found = {}
-        with self._explain():
-            for start in range(0, len(keys), 500):
-                part = keys[start : start + 500]
-                marks = ",".join("?" * len(part))
-                query = f"SELECT key, reply FROM answers WHERE status != 'error' AND key IN ({marks})"
-                for key, reply in self._db.execute(query, part):
-                    with contextlib.suppress(ValueError, TypeError):  # a row that cannot be read is asked again
-                        found[key] = _read_reply(reply)
-        return found
-
-    def add(self, model: str, kind: str, answered: Sequence[tuple[Request, Reply]]) -> None:
-        """Store answers in one transaction."""
-        now = time.time()
-        rows = [
-            (
-                request.key(model),
-                model,
-                kind,
-                json.dumps(asdict(request), ensure_ascii=False),
-                json.dumps(asdict(reply)),  # plain ASCII: a model may write what UTF-8 cannot hold
-                reply.status,
-                reply.prompt_tokens + reply.new_tokens,
-                reply.seconds,
-                reply.usd,
-                now,
-            )
-            for request, reply in answered
-        ]
-        with self._explain(), self._db:
-            # A failure that is asked again is replaced, but what it cost is kept.
-            self._db.executemany(
-                f"""INSERT INTO answers VALUES ({",".join("?" * 10)}) ON CONFLICT (key) DO UPDATE SET
-                reply = excluded.reply, status = excluded.status, asked = excluded.asked,
-                tokens = tokens + excluded.tokens, seconds = seconds + excluded.seconds, usd = usd + excluded.usd""",
-                rows,
-            )
-
-    def spend(self) -> Spend:
-        """Totals over all answers."""
-        query = """SELECT COUNT(*), COALESCE(SUM(status = 'error'), 0), COALESCE(SUM(tokens), 0),
-                   COALESCE(SUM(seconds), 0), COALESCE(SUM(usd), 0) FROM answers"""
-        with self._explain():
-            return Spend(*self._db.execute(query).fetchone())
-
-    def models(self) -> list[str]:
-        """Who has answered."""
-        with self._explain():
-            return [model for (model,) in self._db.execute("SELECT DISTINCT model FROM answers ORDER BY model")]
-
-    def examples(self, limit: int) -> list[tuple[Request, Reply]]:
-        """Some questions with their answers, always the same ones."""
-        found = []
-        with self._explain():
-            for request, reply in self._db.execute("SELECT request, reply FROM answers ORDER BY key LIMIT ?", (limit,)):
-                with contextlib.suppress(ValueError, TypeError):
-                    fields = json.loads(request)
-                    lists = {k: tuple(v) for k, v in fields.items() if isinstance(v, list)}
-                    found.append((Request(**(fields | lists)), _read_reply(reply)))
-        return found
-
-    def close(self) -> None:
-        """Close the file; the write-ahead log is folded in."""
-        self._db.close()
+Call = Callable[[Sequence[Request]], list[Reply]]
 
 
 class LedgerLLM:
-    """An LLM that looks into a ledger first: identical questions are asked once, ever."""
+    """An LLM that looks into a ledger first: identical questions are asked once, ever, by however many processes."""
 
-    def __init__(self, llm: LLM, ledger: Ledger, max_failures: float = 1.0, budget: Budget | None = None) -> None:
+    def __init__(
+        self,
+        llm: LLM,
+        ledger: Ledger,
+        max_failures: float = 1.0,
+        budget: Budget | None = None,
+        shared: Ledger | None = None,
+    ) -> None:
         self.llm, self.ledger, self.name = llm, ledger, llm.name
+        self.shared = shared
+        """A ledger of many runs, looked into after the run's own, which gets a copy of what is found there."""
         self.budget = budget or Budget()
         self.max_failures = max_failures
         """Share of a call's questions that may fail before the rest is no longer asked."""
@@ -161,48 +51,83 @@ class LedgerLLM:
         return self._ask("choose", self.llm.choose, requests, progress)
 
     def close(self) -> None:
-        """Close the model; the ledger stays open."""
+        """Close the model; the ledgers stay open."""
         self.llm.close()
 
-    def _ask(
-        self,
-        kind: str,
-        call: Callable[[Sequence[Request]], list[Reply]],
-        requests: Sequence[Request],
-        progress: Progress | None,
-    ) -> list[Reply]:
+    def _ask(self, kind: str, call: Call, requests: Sequence[Request], progress: Progress | None) -> list[Reply]:
         keys = [request.key(self.name) for request in requests]
-        answers = self.ledger.find(list(dict.fromkeys(keys)))
-        if progress is not None:
-            progress(sum(key in answers for key in keys))
-        missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in answers}
+        distinct = dict(zip(keys, requests, strict=True))
+        answers = self.ledger.find(list(distinct))
+        failed = [reply for reply in answers.values() if reply.status != "ok"]
+        asking = _Asking(kind, call, distinct, answers, failed, Counter(keys), progress or (lambda count: None))
+        asking.progress(sum(asking.repeats[key] for key in answers))
         # Prompts that begin alike go together, so that a batch shares what can be shared.
-        todo = sorted(missing.items(), key=lambda item: item[1].prompt)
-        for start in range(0, len(todo), BATCH):
-            part = todo[start : start + BATCH]
-            asked = [request for _, request in part]
-            to_come = sum(r.max_tokens if kind == "generate" else len(r.answers) for r in asked)
-            self.budget.check(len(part), sum(len(r.prompt) for r in asked), to_come)
-            replies = call(asked)
-            self.budget.spend(
-                len(part), sum(r.prompt_tokens + r.new_tokens for r in replies), sum(r.usd for r in replies)
-            )
-            self.ledger.add(self.name, kind, [(r, reply) for (_, r), reply in zip(part, replies, strict=True)])
-            answers |= {key: reply for (key, _), reply in zip(part, replies, strict=True)}
-            failed = [reply for reply in answers.values() if reply.status != "ok"]
-            if len(failed) > self.max_failures * len(set(keys)):
-                raise JudgeFailedError(
-                    f"{len(failed)} of the first {len(answers)} questions failed, so more than {self.max_failures:.0%} "
-                    f"of all {len(set(keys))}; the rest was not asked. The last reason: {failed[-1].error[:200]}. "
-                    "Try another model (--llm), or raise --judge.max-failures."
-                )
-            if progress is not None:
-                new = {key for key, _ in part}
-                progress(sum(key in new for key in keys))
+        todo = sorted(distinct.keys() - answers.keys(), key=lambda key: (distinct[key].prompt, key))
+        pause = 0.02
+        while todo:
+            others: list[str] = []
+            for start in range(0, len(todo), BATCH):
+                others += self._batch(asking, todo[start : start + BATCH])
+            if len(others) == len(todo):  # another process is at all of them
+                time.sleep(pause)
+                pause = min(1.0, 2 * pause)
+            todo = others
         return [answers[key] for key in keys]
 
+    def _batch(self, asking: _Asking, part: list[str]) -> list[str]:
+        """Take over what is answered, ask what nobody else is asking; returns the keys that another process is at."""
+        where = self.shared or self.ledger
+        ours = where.claim(part)
+        try:
+            if ours:
+                self._pay(asking, [key for key in part if key in ours])
+        finally:
+            where.release()
+        rest = [key for key in part if key not in ours]
+        found = where.find(rest)
+        if found and where is not self.ledger:
+            taken = [(asking.requests[key], reply) for key, reply in found.items()]
+            self.ledger.add(self.name, asking.kind, taken, str(where.path))
+        self._note(asking, found)
+        return [key for key in rest if key not in found]
 
-def _read_reply(text: str) -> Reply:
-    fields: dict[str, Any] = json.loads(text)
-    lists = {k: tuple(v) for k, v in fields.items() if isinstance(v, list)}
-    return Reply(**(fields | lists))
+    def _pay(self, asking: _Asking, keys: list[str]) -> None:
+        asked = [asking.requests[key] for key in keys]
+        source = str(getattr(self.llm, "source", ""))
+        if not source:  # what is replayed costs nothing
+            to_come = sum(r.max_tokens if asking.kind == "generate" else len(r.answers) for r in asked)
+            self.budget.check(len(asked), sum(len(r.prompt) for r in asked), to_come)
+        replies = asking.call(asked)
+        answered = list(zip(asked, replies, strict=True))
+        if not source:
+            tokens = sum(r.prompt_tokens + r.new_tokens for r in replies)
+            self.budget.spend(len(asked), tokens, sum(r.usd for r in replies))
+        if self.shared is not None:
+            self.shared.add(self.name, asking.kind, answered)
+        self.ledger.add(self.name, asking.kind, answered, source)
+        self._note(asking, dict(zip(keys, replies, strict=True)))
+
+    def _note(self, asking: _Asking, found: dict[str, Reply]) -> None:
+        asking.answers.update(found)
+        asking.failed.extend(reply for reply in found.values() if reply.status != "ok")
+        failed = asking.failed
+        if len(failed) > self.max_failures * len(asking.requests):
+            raise JudgeFailedError(
+                f"{len(failed)} of the first {len(asking.answers)} questions failed, so more than {self.max_failures:.0%} "
+                f"of all {len(asking.requests)}; the rest was not asked. The last reason: {failed[-1].error[:200]}. "
+                "Try another model (--llm), or raise --judge.max-failures."
+            )
+        asking.progress(sum(asking.repeats[key] for key in found))
+
+
+@dataclass(frozen=True)
+class _Asking:
+    """One call of generate or choose."""
+
+    kind: str
+    call: Call
+    requests: dict[str, Request]
+    answers: dict[str, Reply]
+    failed: list[Reply]
+    repeats: Counter[str]
+    progress: Progress

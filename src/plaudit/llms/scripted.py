@@ -10,6 +10,7 @@ Left out: faults in the text itself (garbage, refusals): write them into the lis
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -30,6 +31,7 @@ class ScriptedLLM:
         position_bias: nats added to the first answer of ``choose``, whatever it says.
         noise: standard deviation, in nats, of what is added to every answer.
         failure_rate: share of the requests whose status is ``error``.
+        delay: seconds that each batch takes.
         seed: of noise and failures.
         name: identity for the ledger.
     """
@@ -42,10 +44,11 @@ class ScriptedLLM:
         position_bias: float = 0.0,
         noise: float = 0.0,
         failure_rate: float = 0.0,
+        delay: float = 0.0,
         seed: int = 0,
         name: str = "scripted",
     ) -> None:
-        self.name, self.seed = name, seed
+        self.name, self.seed, self.delay = name, seed, delay
         self.position_bias, self.noise, self.failure_rate = position_bias, noise, failure_rate
         self._say: Say = say if callable(say) else _in_order(iter(say))
         self._score: Score = score or (lambda request: [0.0] * len(request.answers))
@@ -70,6 +73,7 @@ class ScriptedLLM:
         answer: Callable[[Request, np.random.Generator], Reply],
     ) -> list[Reply]:
         self.asked += requests
+        time.sleep(self.delay)
         replies = []
         for request in requests:
             random = np.random.default_rng([self.seed, int(request.key(self.name)[:12], 16)])

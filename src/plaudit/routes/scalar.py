@@ -98,11 +98,11 @@ class _Judge:
         self._llm: LLM | None = None
 
     def __call__(self, texts: Sequence[str]) -> list[Judgement]:
-        from plaudit.llms.ledger import Ledger, LedgerLLM
+        from plaudit.llms.ledger import LedgerLLM
         from plaudit.routes.feedback import protocol_of
-        from plaudit.stages.parts import make_llm
+        from plaudit.stages.parts import ledgers, make_llm
 
         if self._llm is None:
-            ledger = Ledger(self.run.folder / "ledger.sqlite")
-            self._llm = LedgerLLM(make_llm(self.run.config.llm), ledger, 1.0, self.run.budget)
+            own, shared = ledgers(self.run)
+            self._llm = LedgerLLM(make_llm(self.run.config.llm), own, 1.0, self.run.budget, shared)
         return protocol_of(self.run.config, Scalar.protocols).judge(self._llm, self.goal, texts)

@@ -41,7 +41,7 @@ def _count_spent(run: Run) -> None:
         from plaudit.llms.ledger import Ledger
 
         ledger = Ledger(path)
-        spent = ledger.spend()
+        spent = ledger.spend(asked_only=True)
         ledger.close()
         run.budget.spend(spent.answers, spent.tokens, spent.usd)
 

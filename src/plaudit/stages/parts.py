@@ -19,6 +19,7 @@ from plaudit.errors import ConfigError, MissingExtraError, StoreError, did_you_m
 from plaudit.llms.base import LLM
 from plaudit.llms.ledger import Ledger, LedgerLLM
 from plaudit.llms.openai_ways import is_server
+from plaudit.llms.replay import ReplayLLM
 from plaudit.policies.base import Policy
 from plaudit.policies.random import RandomPolicy
 from plaudit.routes.base import Route
@@ -57,7 +58,13 @@ def settled(config: RunConfig) -> RunConfig:
     A file's path becomes absolute.
     """
     filled = {"name": split_task(config.world.name)[0]} | world_choices(config.world)
-    return dataclasses.replace(config, world=dataclasses.replace(config.world, **filled))
+    files: dict[str, Any] = {key: getattr(config.llm, key) for key in ("ledger", "replay")}
+    files = {key: name and str(Path(name).absolute()) for key, name in files.items()}
+    return dataclasses.replace(
+        config,
+        world=dataclasses.replace(config.world, **filled),
+        llm=dataclasses.replace(config.llm, **files),
+    )
 
 
 def world_choices(config: WorldConfig) -> dict[str, Any]:
@@ -94,16 +101,19 @@ def arms(config: RunConfig) -> list[str]:
 
 @contextlib.contextmanager
 def open_llm(run: Run, max_failures: float = 1.0) -> Iterator[LedgerLLM]:
-    """The run's model behind the run's ledger and budget; both are closed at the end."""
-    ledger = Ledger(run.folder / "ledger.sqlite")
-    try:
-        llm = make_llm(run.config.llm)
-        try:
-            yield LedgerLLM(llm, ledger, max_failures, run.budget)
-        finally:
-            llm.close()
-    finally:
-        ledger.close()
+    """The run's model behind the run's ledgers and budget; all are closed at the end."""
+    with contextlib.ExitStack() as stack:
+        own, shared = (each and stack.enter_context(contextlib.closing(each)) for each in ledgers(run))
+        llm = stack.enter_context(contextlib.closing(make_llm(run.config.llm)))
+        assert own is not None
+        yield LedgerLLM(llm, own, max_failures, run.budget, shared)
+
+
+def ledgers(run: Run) -> tuple[Ledger, Ledger | None]:
+    """The run's own ledger, and the one that it shares with other runs, if it does."""
+    own, name = run.folder / "ledger.sqlite", run.config.llm.ledger
+    shared = Path(name) if name and Path(name).resolve() != own.resolve() else None
+    return Ledger(own), Ledger(shared) if shared else None
 
 
 def llm_spend(run: Run) -> dict[str, Any]:
@@ -168,6 +178,11 @@ def check_agent(config: RunConfig, world: World) -> None:
 
 def check_llm(config: RunConfig) -> None:
     """Raise now what loading the model would raise later, without loading it; a server is looked for, asked nothing."""
+    if config.llm.replay:
+        make_llm(config.llm).close()
+        return
+    if config.llm.ledger:
+        Ledger(Path(config.llm.ledger)).close()
     if is_server(config.llm.model):
         _make_server(config.llm, probe=False).close()
         return
@@ -181,7 +196,9 @@ def check_llm(config: RunConfig) -> None:
 
 
 def make_llm(config: LLMConfig) -> LLM:
-    """The language model, loaded."""
+    """The language model, loaded; or the ledger that stands in for it."""
+    if config.replay:
+        return ReplayLLM(config.replay, config.model)
     if is_server(config.model):
         return _make_server(config, probe=True)
     cls = registry.load("llms", "embedded")
