@@ -207,7 +207,7 @@ def make_llm(config: LLMConfig) -> LLM:
 
 def _make_server(config: LLMConfig, probe: bool) -> LLM:
     """The client of the server that the settings name."""
-    options = {k: v for k, v in vars(config).items() if k not in ("model", "threads", "context")}
+    options = {k: v for k, v in vars(config).items() if k not in ("model", "threads", "context", "ledger", "replay")}
     return registry.load("llms", "openai")(config.model, **options, probe=probe)
 
 
