@@ -87,6 +87,8 @@ def dispatch(words: list[str]) -> int:
         return forecast(rest)
     if verb == "play":
         return play(rest)
+    if verb == "export":
+        return export(rest)
     return one_stage(verb, rest)
 
 
@@ -195,6 +197,20 @@ def minari(words: list[str]) -> int:
     options, source = parse_minari(words)
     path = from_run(source, options) if isinstance(source, Run) else from_world(source, options)
     print(f"data set: {path}")
+    return 0
+
+
+def export(words: list[str]) -> int:
+    """``plaudit export RUN --to trl|reward [--out FOLDER] [--margin]``."""
+    from plaudit.cli_words import EXPORT, parse_export
+
+    if words and words[0] in ("-h", "--help"):
+        print(EXPORT)
+        return 0
+    from plaudit.exports.base import export as write
+
+    run, options = parse_export(words)
+    print(f"export: {write(run, options)}")
     return 0
 
 
