@@ -32,7 +32,7 @@ VERBS = {
     "train": "Train an agent for each reward and control.",
     "evaluate": "Measure the agents on freshly drawn episodes.",
     "report": "Write the run's report.html.",
-    "export": "A run's preference pairs for TRL, or its reward model, for other programs.",
+    "export": "A run's preferences or reward model, for other programs.",
     "check": "Try a world against the contract, and say what is wrong.",
     "list": "Worlds, models, protocols, routes, prompts, recipes.",
 }
@@ -47,9 +47,11 @@ EXPORT = f"""plaudit export RUN --to trl|reward [--out FOLDER] [--margin]
 
 {VERBS["export"]}
 
-trl     preference pairs (prompt, chosen, rejected, probability) as a data set that datasets.load_dataset reads;
-        --margin adds the judge's log-odds, which TRL's RewardTrainer takes off in its loss
-reward  the fitted networks as safetensors and JSON, with load_reward.py, which needs torch and safetensors only
+trl     preference pairs (prompt, chosen, rejected, probability) as a folder
+        that datasets.load_dataset reads; --margin adds the judge's log-odds,
+        which TRL's RewardTrainer takes off in its loss
+reward  the fitted networks as safetensors and JSON, with load_reward.py,
+        which needs torch and safetensors only
 
 FOLDER must be new; RUN/export/trl or RUN/export/reward where none is given."""
 """What ``plaudit export --help`` says."""
