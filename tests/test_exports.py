@@ -66,7 +66,8 @@ def without_plaudit(code, folder):
 def test_pairs_are_the_judges(runs, tmp_path, capsys):
     run = runs["text"]
     assert main(["export", str(run.folder), "--to", "trl", "--margin", "--out", str(tmp_path / "p")]) == 0
-    assert str(tmp_path / "p") in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert str(tmp_path / "p") in said and "0 unparsed" in said
     table = pq.read_table(tmp_path / "p" / "train.parquet")
     assert [(f.name, str(f.type)) for f in table.schema] == [
         ("prompt", "string"),

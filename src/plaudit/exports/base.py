@@ -18,6 +18,7 @@ from plaudit import __version__
 from plaudit.config import to_dict
 from plaudit.errors import ConfigError, StoreError, did_you_mean
 from plaudit.store import Run, explain_disk_errors
+from plaudit.world_file import title
 
 KINDS = ("trl", "reward")
 """What ``--to`` takes."""
@@ -72,11 +73,12 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def origin(run: Run) -> dict[str, Any]:
-    """Where an export comes from."""
+    """Where an export comes from; of a world's file its name only, since folders are nobody else's business."""
     asked = (run.finished("annotate") or {}).get("summary", {})
+    world = to_dict(run.config)["world"]
     return {
         "plaudit": __version__,
-        "world": to_dict(run.config)["world"],
+        "world": world | {"name": title(world["name"])},
         "route": run.config.route,
         "goal": asked.get("goal", ""),
         "judge": {key: asked.get(key) for key in ("model", "protocol", "prompt_hash")},

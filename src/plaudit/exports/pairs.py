@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from plaudit.console import console
 from plaudit.errors import ConfigError
 from plaudit.exports.base import origin
 from plaudit.store import Run, explain_disk_errors, write_json
@@ -42,6 +43,8 @@ def write_pairs(run: Run, folder: Path, margin: bool) -> dict[str, int]:
     write_json(folder / "export.json", {"kind": "trl"} | facts | {"counts": written, "margin": margin})
     with explain_disk_errors(folder):
         (folder / "README.md").write_text(card(facts, written, margin), encoding="utf-8")
+    left = ", ".join(f"{count:,} {name}" for name, count in written.items() if name != "pairs")
+    console.print(f"{written['pairs']:,} pairs; left out: {left}", markup=False)
     return written
 
 
