@@ -8,7 +8,20 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "plaudit"
-ROOMS = {"analysis", "envs", "judging", "llms", "policies", "prompts", "report", "rewards", "rl", "routes", "stages"}
+ROOMS = {
+    "analysis",
+    "envs",
+    "exports",
+    "judging",
+    "llms",
+    "policies",
+    "prompts",
+    "report",
+    "rewards",
+    "rl",
+    "routes",
+    "stages",
+}
 CORE = {
     "budget",
     "config",
@@ -43,6 +56,19 @@ MAY = {
     "rollout": {"envs", "policies", "recording", "vector", "types"},
     "judging": {"errors", "llms", "prompts", "registry", "types", "console"},
     "rewards": {"encoder", "errors", "llms", "prompts", "types", "vector"},
+    "exports": {
+        "config",
+        "console",
+        "encoder",
+        "envs",
+        "errors",
+        "rewards",
+        "routes",
+        "stages",
+        "store",
+        "vector",
+        "world_file",
+    },
     "rl": {"encoder", "errors", "spaces", "vector"},
     "analysis": {"store", "types", "errors"},
     "report": {"analysis", "config", "store", "types", "errors", "console", "registry", "world_file"},

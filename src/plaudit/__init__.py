@@ -35,6 +35,9 @@ _NAMES = {
     "Wrapped": "plaudit.envs.wrapped:Wrapped",
     "LLM": "plaudit.llms.base:LLM",
     "RewardWrapper": "plaudit.rewards.wrapper:RewardWrapper",
+    "export": "plaudit.exports.base:export",
+    "ExportOptions": "plaudit.exports.base:ExportOptions",
+    "reward_wrapper": "plaudit.exports.environment:reward_wrapper",
     "PlauditError": "plaudit.errors:PlauditError",
 }
 __all__ = sorted([*_NAMES, "__version__"])

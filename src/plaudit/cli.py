@@ -89,6 +89,8 @@ def dispatch(words: list[str]) -> int:
         return play(rest)
     if verb == "ledger":
         return ledger(rest)
+    if verb == "export":
+        return export(rest)
     return one_stage(verb, rest)
 
 
@@ -197,6 +199,20 @@ def minari(words: list[str]) -> int:
     options, source = parse_minari(words)
     path = from_run(source, options) if isinstance(source, Run) else from_world(source, options)
     print(f"data set: {path}")
+    return 0
+
+
+def export(words: list[str]) -> int:
+    """``plaudit export RUN --to trl|reward [--out FOLDER] [--margin]``."""
+    from plaudit.cli_words import EXPORT, parse_export
+
+    if words and words[0] in ("-h", "--help"):
+        print(EXPORT)
+        return 0
+    from plaudit.exports.base import export as write
+
+    run, options = parse_export(words)
+    print(f"export: {write(run, options)}")
     return 0
 
 

@@ -14,6 +14,7 @@ from plaudit.errors import ConfigError, did_you_mean
 if TYPE_CHECKING:
     from plaudit.budget import Budget
     from plaudit.config import RunConfig
+    from plaudit.exports.base import ExportOptions
     from plaudit.stages.arms import Arm
     from plaudit.stages.minari_data import MinariOptions
     from plaudit.stages.play import PlayOptions
@@ -32,6 +33,7 @@ VERBS = {
     "evaluate": "Measure the agents on freshly drawn episodes.",
     "report": "Write the run's report.html.",
     "ledger": "What a ledger of answers holds; save what is whole of it.",
+    "export": "A run's preferences or reward model, for other programs.",
     "check": "Try a world against the contract, and say what is wrong.",
     "list": "Worlds, models, protocols, routes, prompts, recipes.",
 }
@@ -42,6 +44,18 @@ plaudit collect WORLD|RUN --to minari [--dataset NAMESPACE/NAME-v0]
                 [--episodes N] [--policy random|expert|RUN/train/ARM-SEED]
                 [--out FOLDER] [--texts] [settings of the world]"""
 """What ``plaudit collect --help`` says besides."""
+EXPORT = f"""plaudit export RUN --to trl|reward [--out FOLDER] [--margin]
+
+{VERBS["export"]}
+
+trl     preference pairs (prompt, chosen, rejected, probability) as a folder
+        that datasets.load_dataset reads; --margin adds the judge's log-odds,
+        which TRL's RewardTrainer takes off in its loss
+reward  the fitted networks as safetensors and JSON, with load_reward.py,
+        which needs torch and safetensors only
+
+FOLDER must be new; RUN/export/trl or RUN/export/reward where none is given."""
+"""What ``plaudit export --help`` says."""
 CEILINGS = {"--max-tokens": int, "--max-usd": float, "--max-hours": float}
 """Hard ceilings: what would pass one is not begun, what is done is kept."""
 LEDGERS = "[--ledger SHARED.sqlite | --replay LEDGER.sqlite]"
@@ -154,6 +168,21 @@ def parse_minari(words: list[str]) -> tuple[MinariOptions, Run | RunConfig]:
             raise ConfigError(f"a run's settings are fixed: leave out {words[1]}.")
         return MinariOptions(**found), Run.open(Path(words[0]))
     return MinariOptions(**found), parse_config("collect", words)[2]
+
+
+def parse_export(words: list[str]) -> tuple[Run, ExportOptions]:
+    """The run and the options of ``plaudit export``."""
+    from plaudit.exports.base import ExportOptions
+    from plaudit.store import Run
+
+    margin = "--margin" in words
+    words, to = take([word for word in words if word != "--margin"], "--to")
+    words, out = take(words, "--out")
+    if not to:
+        raise ConfigError("say what: plaudit export RUN --to trl, or --to reward")
+    if len(words) != 1 or words[0].startswith("-"):
+        raise ConfigError(f"give the folder of one run: plaudit export runs/doorkey --to {to}")
+    return Run.open(Path(words[0])), ExportOptions(to, out, margin)
 
 
 def parse_config(verb: str, words: list[str], base: RunConfig | None = None) -> tuple[str, str, RunConfig]:

@@ -60,7 +60,8 @@ class Encoder(nn.Module):
             self.codes[name] = table + np.concatenate([[0], np.cumsum(sizes)[:-1]])
             self.spans[name] = slice(table, table + int(sizes.sum()))
             table += int(sizes.sum())
-        numbers = sum(int(np.prod(parts[name].shape or ())) for name in self.floats)
+        self.sizes = {name: int(np.prod(parts[name].shape or ())) for name in self.floats}
+        numbers = sum(self.sizes.values())
         self.table = table
         self.linear = nn.Linear(table + numbers, width) if table + numbers else None
         if self.linear is not None:
