@@ -1,11 +1,13 @@
 """The ledger pays for nothing twice, keeps failures apart, and survives kill -9."""
 
+import hashlib
 import json
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 
 import pytest
 
@@ -75,6 +77,18 @@ def test_a_failing_model_is_not_asked_to_the_end(tmp_path):
     with pytest.raises(JudgeFailedError, match="the rest was not asked"):
         LedgerLLM(model, Ledger(tmp_path / "l.sqlite"), 0.1).choose([question(f"fail {i}") for i in range(600)])
     assert len(model.asked) == BATCH
+
+
+def test_a_key_is_the_hash_of_model_and_request():
+    """What the class's documentation says, so that a ledger can be read without it; the quick way has to agree."""
+    for request in (
+        Request('say "ß"\n', chat=True),
+        Request("a", answers=(" Yes", " No")),
+        Request("b", max_tokens=3, temperature=0.5, stop=("\n", "."), seed=7),
+    ):
+        for model in ('m"', "é:1"):
+            text = json.dumps([model, asdict(request)], ensure_ascii=False)
+            assert request.key(model) == hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_models_and_parameters_do_not_share_answers():
