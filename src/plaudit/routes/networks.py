@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from plaudit.config import RunConfig
+from plaudit.console import console
 from plaudit.routes.base import known_rewards, save_rewards
 from plaudit.stages.parts import make_world
 from plaudit.store import Run, load_tree, read_table, save_tree
@@ -17,7 +19,9 @@ from plaudit.types import Comparison
 
 if TYPE_CHECKING:
     from plaudit.envs.base import World
+    from plaudit.rewards.bradley_terry import FitReport
     from plaudit.rewards.preference import PreferenceReward
+    from plaudit.rewards.regression import RegressionReport
     from plaudit.rewards.reward_net import RewardModel
 
 
@@ -81,6 +85,13 @@ def save_model(run: Run, fitting: Fitting) -> None:
         (members - members.mean(axis=1, keepdims=True)).std(axis=0),
         fitting.model(fitting.observations),
     )
+
+
+def finish_fit(run: Run, start: float, report: FitReport | RegressionReport, found: str) -> None:
+    """Record a measured fit that began at ``start``; ``found`` is what was measured, empty where nothing could be."""
+    seconds = time.perf_counter() - start
+    run.finish("fit", seconds, **{k: None if v is None else round(v, 4) for k, v in asdict(report).items()})
+    console.print(f"fit: {found or 'too few descriptions to hold any out'} ({seconds:.1f} s)")
 
 
 def load_model_reward(run: Run, world: World) -> PreferenceReward:

@@ -8,11 +8,9 @@ fit writes ``reward.safetensors`` (the networks). Sources: Christiano et al. 201
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from plaudit.config import RunConfig
-from plaudit.console import console
 from plaudit.routes import base
 from plaudit.store import Run, read_table
 from plaudit.types import Comparison
@@ -48,7 +46,7 @@ class Preference(base.Route):
 
     def fit(self, run: Run) -> None:
         from plaudit.rewards.bradley_terry import measured_fit
-        from plaudit.routes.networks import Fitting, judged_items, save_model
+        from plaudit.routes.networks import Fitting, finish_fit, judged_items, save_model
 
         start = time.perf_counter()
         comparisons = [Comparison(**row) for row in read_table(run.folder / "annotate" / "comparisons.parquet")]
@@ -56,12 +54,10 @@ class Preference(base.Route):
         fitting = Fitting(run, texts, judged_items(run, texts))
         report = measured_fit(fitting.model, pairs=fitting.targets(comparisons), **fitting.how)
         save_model(run, fitting)
-        seconds = time.perf_counter() - start
-        run.finish("fit", seconds, **{k: None if v is None else round(v, 4) for k, v in asdict(report).items()})
-        found = "too few descriptions to hold any out"
+        found = ""
         if report.held_out_accuracy is not None:
             found = f"agrees with the judge on {report.held_out_accuracy:.0%} of {report.held_out_pairs} held-out pairs"
-        console.print(f"fit: {found} ({seconds:.1f} s)")
+        finish_fit(run, start, report, found)
 
     def reward(self, run: Run, world: World) -> tuple[RewardFn, Shaping]:
         from plaudit.routes.networks import load_model_reward

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from plaudit.config import RunConfig
-from plaudit.console import console
 from plaudit.errors import ConfigError
 from plaudit.routes import base
 from plaudit.store import Run, read_table
@@ -66,18 +64,16 @@ class Scalar(base.Route):
 
     def _distil(self, run: Run, judgements: list[Judgement], start: float) -> None:
         from plaudit.rewards.regression import measured_fit, values
-        from plaudit.routes.networks import Fitting, judged_items, save_model
+        from plaudit.routes.networks import Fitting, finish_fit, judged_items, save_model
 
         texts = [j.text for j in judgements]
         fitting = Fitting(run, texts, judged_items(run, texts))
         report = measured_fit(fitting.model, judged=values(judgements, fitting.index), **fitting.how)
         save_model(run, fitting)
-        seconds = time.perf_counter() - start
-        run.finish("fit", seconds, **{k: None if v is None else round(v, 4) for k, v in asdict(report).items()})
-        found = "too few descriptions to hold any out"
+        found = ""
         if report.held_out_r2 is not None:
             found = f"explains {report.held_out_r2:.0%} of the variance of {report.held_out_items} held-out ratings"
-        console.print(f"fit: {found} ({seconds:.1f} s)")
+        finish_fit(run, start, report, found)
 
     def reward(self, run: Run, world: World) -> tuple[RewardFn, Shaping]:
         if not run.config.fit.online:
