@@ -50,7 +50,7 @@ MAY = {
     "store": {"budget", "config", "errors"},
     "recording": {"store", "vector"},
     "envs": {"errors", "spaces", "types", "vector"},
-    "llms": {"budget", "errors", "types"},
+    "llms": {"budget", "config", "errors", "types"},
     "prompts": {"errors"},
     "policies": {"errors", "envs", "llms", "encoder", "prompts", "spaces", "store", "types", "rl", "vector"},
     "rollout": {"envs", "policies", "recording", "vector", "types"},

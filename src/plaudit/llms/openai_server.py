@@ -29,10 +29,11 @@ from typing import Any, TypeVar
 
 import openai
 
+from plaudit.config import LLMConfig
 from plaudit.errors import ConfigError, LLMError
 from plaudit.llms import openai_reading as reading
 from plaudit.llms.base import Arrived, Reply, Request, unheard
-from plaudit.llms.openai_ways import CHAT, COMPLETIONS, OPENAI, PROBE, PROBE_TOKENS, Way, address
+from plaudit.llms.openai_ways import CHAT, COMPLETIONS, OPENAI, PROBE, PROBE_TOKENS, Way, address, shown
 from plaudit.llms.pace import Pace, backoff
 
 T = TypeVar("T")
@@ -111,7 +112,18 @@ class OpenAIServer:
             self.close()
             raise
         ways = ",".join(f"{kind}={way}" for kind, way in self._ways.items())
-        self.name = f"openai:{self.model}@{self.url.partition('://')[2]}:{ways},votes={votes}"
+        self.name = f"openai:{shown(self.model)}@{self.url.partition('://')[2]}:{ways},votes={votes}"
+
+    @classmethod
+    def open(cls, config: LLMConfig, probe: bool = True) -> OpenAIServer:
+        """The client of the server that these settings name."""
+        names = ("url", "usd_in", "usd_out", "concurrency", "timeout", "retries", "votes")
+        return cls(config.model, **{name: getattr(config, name) for name in names}, probe=probe)
+
+    @classmethod
+    def check(cls, config: LLMConfig) -> None:
+        """Look for the server; nothing is asked that costs money."""
+        cls.open(config, probe=False).close()
 
     def generate(self, requests: Sequence[Request], arrived: Arrived | None = None) -> list[Reply]:
         """See :class:`plaudit.llms.base.LLM`."""

@@ -9,6 +9,7 @@ Left out: the Responses API, which gives no log-probabilities that others copy.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -55,11 +56,6 @@ CHAT = [Way("chat", listed, limit) for listed in (20, 5, 0) for limit in ("max_t
 COMPLETIONS = [Way("completions", listed) for listed in (20, 5, 0)]
 
 
-def is_server(spec: str) -> bool:
-    """Whether this model's name means one behind a server."""
-    return spec == "openai" or spec.startswith(("openai:", "http://", "https://"))
-
-
 def address(spec: str, url: str = "") -> tuple[str, str]:
     """The model's name (empty: the only one that is served) and the server's base URL."""
     model = ""
@@ -80,3 +76,10 @@ def address(spec: str, url: str = "") -> tuple[str, str]:
     if not model and url == OPENAI:
         raise ConfigError("name OpenAI's model: --llm openai:MODEL; or a server: --llm http://HOST:PORT/v1")
     return model, url
+
+
+def shown(model: str) -> str:
+    """A model's name for records: llama-server and vLLM may call a model by its file's path on their machine."""
+    if model.startswith(("/", "./", "../", "~")) or re.match(r"[A-Za-z]:[\\/]", model):
+        return re.split(r"[\\/]", model.rstrip("\\/"))[-1]
+    return model

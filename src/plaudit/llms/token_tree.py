@@ -117,6 +117,10 @@ class Strand:
     keep: int = 0
     """Number of first tokens that are copied from the held sequence."""
 
+    def leads_to(self, path: Tokens, task: Task) -> bool:
+        """Whether this task's path goes on from this strand: the same tokens stand for the same images only."""
+        return path[: len(self.path)] == self.path and task.request.images == self.tasks[0].request.images
+
     def cells(self, before: Tokens) -> int:
         """At most so many beyond those of the path before: own tokens, some evaluated again, and some to come."""
         again = len(self.path) - min(self.takers) + 1
