@@ -74,7 +74,7 @@ class Question(Task):
         top = logits.max()
         log_total = float(top) + float(np.log(np.exp(logits - top).sum(dtype=np.float64)))
         if not np.isfinite(log_total):
-            self.fail("the model's output is not finite; try another GGUF file")
+            self.fail("the model's output is not finite; try another model")
         for number, token in wanted:
             self.sums[number] += float(logits[token]) - log_total
         self._missing -= 1
