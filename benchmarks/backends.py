@@ -3,7 +3,7 @@
 Run: python benchmarks/backends.py [--observations N] [--rounds N]. The packaged weights as 16-bit floats, once by the
 embedded engine and once by transformers, and the requantised weights that a run uses by default, judge the same
 descriptions of DoorKey. Says how far log-odds are apart, how many pairs of descriptions are ordered alike, how often a good
-step is scored above a useless one, and judgements a second, medians of the rounds. Two processes must not run beside it.
+step is scored above a useless one, and judgements for each second of processor and wall time, medians of the rounds.
 """
 
 from __future__ import annotations
@@ -42,20 +42,21 @@ def main() -> None:
         texts += [found[i] for i in rng.permutation(len(found))[:each]]
     good = np.array([text.endswith(tuple(words.EVENTS[e] for e in GOOD)) for text in texts])
     protocol, values = Pointwise(prompts.load("pointwise")), dict[str, np.ndarray]()
-    print(f"{len(texts)} observations\n{'model':64} judgements/s   good above useless", flush=True)
+    print(f"{len(texts)} observations\n{'model':64} per cpu-s  per wall-s  good above useless", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         half = Path(folder) / "f16.gguf"
         weights._quantise(weights.resolve(), half, 1)
         for make in (EmbeddedLLM, lambda: EmbeddedLLM(str(half)), TransformersLLM):
-            llm, rates = make(), list[float]()
+            llm, rates = make(), list[tuple[float, float]]()
             for _ in range(given.rounds):
                 llm.clear()
-                start = time.perf_counter()
+                start, used = time.perf_counter(), time.process_time()
                 judged = protocol.judge(llm, world.goal, texts)
-                rates.append(len(texts) / (time.perf_counter() - start))
+                rates.append((len(texts) / (time.process_time() - used), len(texts) / (time.perf_counter() - start)))
             values[llm.name] = found = np.array([j.value for j in judged])
             right = (found[good][:, None] > found[~good][None]).mean()
-            print(f"{llm.name:64} {np.median(rates):12.1f} {right:20.1%}", flush=True)
+            cpu, wall = np.median(rates, axis=0)
+            print(f"{llm.name:64} {cpu:9.1f} {wall:11.1f} {right:19.1%}", flush=True)
             llm.close()
     exact, other = list(values.values())[1:]
     apart = np.abs(exact - other)

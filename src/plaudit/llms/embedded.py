@@ -24,13 +24,14 @@ from collections.abc import Callable, Iterator
 from functools import cache, partial
 from importlib.util import find_spec
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plaudit.config import LLMConfig
 from plaudit.errors import ConfigError, LLMError, MissingExtraError
-from plaudit.llms import weights
+from plaudit.llms import gguf_adapter, weights
 from plaudit.llms.base import Request
 from plaudit.llms.local import LocalLLM
 from plaudit.llms.token_tree import Node, Row, Strand, Task, Tokens, plan_nodes
@@ -41,6 +42,7 @@ class EmbeddedLLM(LocalLLM):
 
     Args:
         spec: ``embedded``, or the path of a GGUF file.
+        adapter: a GGUF file with a LoRA adapter, see :mod:`plaudit.llms.gguf_adapter`.
         threads: CPU threads; by default as many as the CPUs that this process may use.
         context: tokens that the KV cache holds, all sequences together; by default 4096 or the model's own limit.
         parallel: prompts in one decode, and texts that are written side by side. 16 was best for items of 5-20 own
@@ -52,6 +54,7 @@ class EmbeddedLLM(LocalLLM):
         self,
         spec: str = "embedded",
         *,
+        adapter: str = "",
         threads: int | None = None,
         context: int | None = None,
         parallel: int = 16,
@@ -60,8 +63,12 @@ class EmbeddedLLM(LocalLLM):
         if not 1 <= parallel <= 255:
             raise ConfigError(f"parallel must be from 1 to 255 (llama.cpp's limit), got {parallel}")
         self._llama = weights.llama_cpp()
-        path = weights.fast_copy(weights.resolve(spec), quantize)
-        self.name = f"embedded:{path.stem}:{weights.fingerprint(path)}"
+        path, known = weights.resolve(spec), ""
+        if adapter:
+            path = gguf_adapter.merged(path, Path(adapter))
+            known = f"+{Path(adapter).stem}:{weights.fingerprint(Path(adapter))}"
+        path = weights.fast_copy(path, quantize)
+        self.name = f"embedded:{path.stem}:{weights.fingerprint(path)}{known}"
         super().__init__()
         self.threads, self.parallel = threads or weights.cpus(), parallel
         self._held: Tokens = ()
@@ -73,7 +80,7 @@ class EmbeddedLLM(LocalLLM):
     @classmethod
     def open(cls, config: LLMConfig) -> EmbeddedLLM:
         """The model that these settings name."""
-        return cls(config.model, threads=config.threads or None, context=config.context)
+        return cls(config.model, adapter=config.adapter, threads=config.threads or None, context=config.context)
 
     @classmethod
     def check(cls, config: LLMConfig) -> None:
@@ -83,6 +90,8 @@ class EmbeddedLLM(LocalLLM):
                 "the embedded model needs the package 'cyllama'. Type: pip install 'plaudit[embedded]'"
             )
         weights.resolve(config.model)
+        if config.adapter:
+            gguf_adapter.check(Path(config.adapter))
 
     def _load(self, path: str, context: int | None) -> None:
         class Model(self._llama.LlamaModel):  # type: ignore[name-defined,misc]
