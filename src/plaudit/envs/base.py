@@ -37,7 +37,7 @@ class World(gym.Env[Any, Any]):
     most_copies: ClassVar[int] = 128
     """How many copies are to step side by side in one process, at most."""
     hidden: Sequence[str] = ()
-    """What an episode of this copy is drawn from, where it can be listed (hidden words, tasks); empty where seeds tell all."""
+    """What an episode of this copy is drawn from, where it can be listed (words, tasks); empty where seeds tell all."""
 
     def describe(self, obs: Observation) -> str:
         """What the LLM is shown of one observation, what has just happened first."""
@@ -95,7 +95,8 @@ class World(gym.Env[Any, Any]):
         """Constructor's arguments of the copies that teaching data come from; by default the very same world.
 
         A world whose episodes are drawn from a list returns other lists, so that nothing is taught about what agents are
-        evaluated on, nor about what the taught model is measured on (``held_out``).
+        evaluated on, nor about what the taught model is measured on (``held_out``). Copies may have other actions, if that
+        is where the expert is at home: of these only what is seen is used.
         """
         return [options]
 

@@ -49,7 +49,9 @@ def card(facts: dict[str, Any], rows: dict[Part, list[Row]], world: World) -> st
 
 def _about(facts: dict[str, Any], rows: dict[Part, list[Row]], world: World) -> list[str]:
     settings = facts["settings"]
-    seeds = {part: sorted({seed for row in each for seed in row.seeds}) for part, each in rows.items()}
+    seeds: dict[str, list[int]] = {
+        part: sorted({seed for row in each for seed in row.seeds}) for part, each in rows.items()
+    }
     lines = [
         f"Made by plaudit {__version__} from {settings['data']['steps']:,} steps of the world; no person and no language "
         f"model had a part in it. The goal: {world.goal}.",
@@ -59,9 +61,15 @@ def _about(facts: dict[str, Any], rows: dict[Part, list[Row]], world: World) -> 
     ]
     for kind, tables in facts["counts"]["train"].items():
         held = sum(facts["counts"]["held_out"].get(kind, {}).get("answers", {}).values())
-        told = [", ".join(f"{name} {count}" for name, count in tables[t].items()) for t in ("answers", "levels", "sources")]
+        told = [
+            ", ".join(f"{name} {count}" for name, count in tables[t].items()) for t in ("answers", "levels", "sources")
+        ]
         lines.append(f"| {kind} | {sum(tables['answers'].values())} | {held} | " + " | ".join(told) + " |")
-    lines += ["", "Columns: the text of `src/plaudit/finetune/rows.py`; a level is `value`, of the nearer one in a pair.", ""]
+    lines += [
+        "",
+        "Columns: the text of `src/plaudit/finetune/rows.py`; a level is `value`, of the nearer one in a pair.",
+        "",
+    ]
     lines += ["## Apart from the rows to train on", ""]
     lines += [
         f"* Episodes: {len(seeds[part])} of the {name} rows, seeds {seeds[part][0]} to {seeds[part][-1]}, "
@@ -84,13 +92,13 @@ def _drawn(rows: dict[Part, list[Row]], world: World) -> list[str]:
     taught, kept = ({secret for row in rows[part] for secret in row.secrets} for part in ("train", "held_out"))
     if world.hidden:
         return [
-            f"* Of the {len(world.hidden)} hidden things (words, tasks) that agents are evaluated on, none was drawn here; the "
-            f"{len(taught)} that were drawn to train on and the {len(kept)} of the held-out rows are different ones. So "
+            f"* Of the {len(world.hidden)} hidden things (words, tasks) that agents are evaluated on, none was drawn "
+            f"here; the {len(taught)} that were drawn to train on and the {len(kept)} of the held-out rows differ. So "
             '"held out" means: never met by the model, neither in its lessons nor in the list that an agent plays.',
         ]
     return [
-        "* Agents are evaluated on episodes with other seeds. A small world says the same in many episodes, so what is seen there "
-        "may read like a row to train on; a held-out row never does.",
+        "* Agents are evaluated on episodes with other seeds. A small world says the same in many episodes, so what is "
+        "seen there may read like a row to train on; a held-out row never does.",
     ]
 
 

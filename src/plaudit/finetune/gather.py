@@ -30,6 +30,8 @@ from plaudit.vector import observation_keys, stack
 
 Part = Literal["train", "held_out"]
 PARTS: tuple[Part, ...] = ("train", "held_out")
+EXPERTS = ("expert", "noisy")
+"""Sources that need the world's expert."""
 NOISE = 1 / 3
 """Share of a noisy expert's actions that are random."""
 SEEDS = 100_000_000
@@ -58,6 +60,8 @@ class Visit:
     """What a judge is shown."""
     view: str
     """What one who acts is shown."""
+    native: bool
+    """Whether its world has the actions that agents have; if not, only what is seen counts."""
     truth: float
     """How near the goal, on the world's scale; NaN where it is not known."""
     image: bytes
@@ -99,21 +103,39 @@ class Truth:
         return self._known[key]
 
 
-def copies(config: WorldConfig, part: Part, seed: int) -> list[World]:
+@dataclass(frozen=True)
+class Copy:
+    """A world that episodes are played in."""
+
+    world: World
+    native: bool
+    """Whether it has the actions that agents have."""
+    expert: bool
+    """Whether it has an expert."""
+
+
+def copies(config: WorldConfig, part: Part, seed: int) -> list[Copy]:
     """The worlds that a part's episodes are played in, in turn."""
     cls: type[World] = registry.load("worlds", config.name)
-    return [cls(**options) for options in cls.practice(part, seed, **world_choices(config))]
+    own = cls(**world_choices(config)).action_space
+    worlds = [cls(**options) for options in cls.practice(part, seed, **world_choices(config))]
+    return [Copy(world, _alike(world.action_space, own), world.expert() is not None) for world in worlds]
 
 
-def sources_of(config: FinetuneConfig, world: World) -> dict[str, float]:
+def _alike(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and one.shape == other.shape
+
+
+def sources_of(config: FinetuneConfig, worlds: Sequence[Copy]) -> dict[str, float]:
     """Who acts, with each one's share of the steps; the shares add up to 1."""
-    names = config.data.sources or (("random", "noisy") if world.expert() is not None else ("random",))
+    expert = any(copy.expert for copy in worlds)
+    names = config.data.sources or (("random", "noisy") if expert else ("random",))
     shares = config.data.shares or (1.0,) * len(names)
     for name in names:
-        if name in ("expert", "noisy") and world.expert() is None:
+        if name in EXPERTS and not expert:
             raise ConfigError(
-                f"data.sources: {type(world).__name__} has no expert for these settings, so nobody acts as {name!r}. "
-                "Leave it out, or give expert() to the world."
+                f"data.sources: {type(worlds[0].world).__name__} has no expert for these settings, so nobody acts as "
+                f"{name!r}. Leave it out, or give expert() to the world."
             )
     return {name: share / sum(shares) for name, share in zip(names, shares, strict=True)}
 
@@ -122,11 +144,12 @@ def gather(
     config: FinetuneConfig, part: Part, pictures: bool = False, advance: Callable[[int], None] | None = None
 ) -> list[Visit]:
     """What a part's episodes met, in order; so many steps as the settings give to this part."""
-    worlds, visits = copies(config.world, part, config.seed), list[Visit]()
+    known, visits = copies(config.world, part, config.seed), list[Visit]()
     share = config.data.held_out if part == "held_out" else 1 - config.data.held_out
     truth, number = Truth(config.data.truth), itertools.count()
-    for name, weight in sources_of(config, worlds[0]).items():
-        policies = [policy_of(name, world, [config.seed, PARTS.index(part), i]) for i, world in enumerate(worlds)]
+    for name, weight in sources_of(config, known).items():
+        worlds = [copy for copy in known if (copy.expert if name in EXPERTS else copy.native)]
+        policies = [policy_of(name, copy.world, [config.seed, PARTS.index(part), i]) for i, copy in enumerate(worlds)]
         left = max(1, round(config.data.steps * share * weight))
         for turn in itertools.cycle(range(len(worlds))):
             episode = next(number)
@@ -158,7 +181,7 @@ def policy_of(name: str, world: World, seed: Sequence[int]) -> Policy:
 class Playing:
     """One episode that is about to be played."""
 
-    world: World
+    copy: Copy
     policy: Policy
     source: str
     episode: int
@@ -166,7 +189,8 @@ class Playing:
 
     def visits(self, truth: Truth, pictures: bool) -> Iterator[Visit]:
         """The states as they are met."""
-        world, before = self.world, None
+        world, before = self.copy.world, None
+        same = type(world).view is World.view  # then it is the description, which need not be made twice
         name = self.source if self.source in ("random", "expert", "noisy") else "agent"
         for step in episode_steps(world, self.policy, self.seed, pictures):
             seen = step.observation
@@ -183,7 +207,8 @@ class Playing:
                 action=step.action,
                 advice=advice,
                 text=step.text,
-                view=world.view(seen),
+                view=step.text if same else world.view(seen),
+                native=self.copy.native,
                 truth=truth(world, seen, step.progress),
                 image=png(world.picture(seen), step.frame) if pictures else b"",
             )

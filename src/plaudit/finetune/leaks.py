@@ -28,11 +28,13 @@ def check(train: Sequence[Row], held_out: Sequence[Row], evaluation: Iterable[st
         refuse(what, taught & kept, "held-out rows and in rows to train on")
     drawn = sides["words or tasks"][0] | sides["words or tasks"][1]
     refuse("words or tasks", drawn & set(evaluation), "these data and in the evaluation's episodes")
-    foreign = {
-        str(seed) for row in (*train, *held_out) for seed in row.seeds if not 0 <= seed - FINETUNE_SEED < SEEDS
-    }
+    foreign = {str(seed) for row in (*train, *held_out) for seed in row.seeds if not 0 <= seed - FINETUNE_SEED < SEEDS}
     refuse("seeds", foreign, "these data and among those of collecting, calibration or evaluation")
-    return {f"{what}, {part}": len(items) for what, two in sides.items() for part, items in zip(("train", "held out"), two, strict=True)}
+    return {
+        f"{what}, {part}": len(items)
+        for what, two in sides.items()
+        for part, items in zip(("train", "held out"), two, strict=True)
+    }
 
 
 def refuse(what: str, items: set[str], where: str) -> None:

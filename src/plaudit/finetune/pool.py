@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import pairwise
 
 import numpy as np
 
@@ -93,7 +94,7 @@ def sides(visits: dict[Part, list[Visit]], held_out: float, seed: int) -> dict[s
 
 def pairs(visits: Sequence[Visit]) -> Iterable[tuple[Visit, Visit]]:
     """Each state with the one that followed it in its episode."""
-    return ((a, b) for a, b in zip(visits, visits[1:], strict=False) if a.episode == b.episode)
+    return ((a, b) for a, b in pairwise(visits) if a.episode == b.episode)
 
 
 def states(visits: Sequence[Visit], side: dict[str, Part], part: Part, low: float, scale: float) -> list[State]:
@@ -115,7 +116,7 @@ def moves(steps: Sequence[tuple[Visit, Visit]], side: dict[str, Part], part: Par
     """Distinct steps of this side."""
     found: dict[tuple[str, str, str], Move] = {}
     for before, after in steps:
-        if side[before.text] == side[after.text] == part and before.text != after.text:
+        if after.native and side[before.text] == side[after.text] == part and before.text != after.text:
             found.setdefault((before.text, after.action, after.text), Move(before, after))
     return list(found.values())
 
@@ -125,7 +126,7 @@ def advised(visits: Sequence[Visit], side: dict[str, Part], part: Part) -> list[
     first: dict[str, Visit] = {}
     told: dict[str, Counter[str]] = {}
     for before, after in pairs(visits):
-        if after.advice and side[before.view] == part:
+        if after.advice and after.native and side[before.view] == part:
             first.setdefault(before.view, before)
             told.setdefault(before.view, Counter())[after.advice] += 1
     return [(visit, told[view].most_common(1)[0][0]) for view, visit in first.items()]

@@ -18,7 +18,7 @@ from plaudit.store import Folder
 STAGES = ("data",)
 NEEDS: dict[str, tuple[str, ...]] = {"data": ("world", "data", "ask", "seed")}
 """The settings that decide a stage's result, beside those of the stages before it."""
-FILES = {"data": (("ask", "prompt"), ("ask", "act"))}
+FILES: dict[str, tuple[tuple[str, str], ...]] = {"data": (("ask", "prompt"), ("ask", "act"))}
 """Settings that may name a file or folder; when that changes, the stage is done again."""
 
 

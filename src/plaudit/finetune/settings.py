@@ -32,11 +32,11 @@ class DataConfig:
     """Examples of each kind to train on."""
     held_out: float = 0.2
     """Share of the steps, and of the examples beside those to train on, that is kept for measuring."""
-    steps: int = 20_000
+    steps: int = 10_000
     """Environment steps that the examples are taken from, over all sources and both parts."""
     sources: tuple[str, ...] = ()
-    """Who acts: random, expert, noisy (the expert, one action in three at random), or an agent's folder; none takes random and,
-    where the world has an expert, noisy."""
+    """Who acts: random, expert, noisy (the expert, one action in three at random), or an agent's folder; none takes random
+    and, where the world has an expert, noisy."""
     shares: tuple[float, ...] = ()
     """Each source's share of the steps; none shares them evenly."""
     truth: Literal["", "value", "progress"] = ""

@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from plaudit import prompts, registry
+from plaudit import prompts
 from plaudit.config import to_dict
 from plaudit.console import progress
 from plaudit.envs.base import World
 from plaudit.errors import ConfigError, StoreError
 from plaudit.finetune import leaks
 from plaudit.finetune.card import card, counts
-from plaudit.finetune.gather import PARTS, Part, Visit, copies, gather, sources_of
+from plaudit.finetune.gather import EXPERTS, PARTS, Part, Visit, copies, gather, sources_of
 from plaudit.finetune.lessons import fields, wordings
 from plaudit.finetune.pool import Pool, pools
 from plaudit.finetune.rows import Row
@@ -42,6 +42,8 @@ CURES = {
     "action": "raise --data.steps, or lower --data.examples: the expert has been seen in so many different states only",
 }
 """What helps where there are too few of a kind."""
+LEAST = 10
+"""Fewer held-out examples of a kind measure nothing; more than these are taken as far as there are."""
 
 
 def synthesize(config: FinetuneConfig, folder: Path) -> Path:
@@ -64,16 +66,20 @@ def synthesize(config: FinetuneConfig, folder: Path) -> Path:
 
 def wanted_kinds(config: FinetuneConfig, world: World) -> list[str]:
     """The kinds that are asked for, or all usual ones; what this world cannot give is refused before anything is played."""
-    expert = any(name in ("expert", "noisy") for name in sources_of(config, world))
+    worlds = copies(config.world, "train", config.seed)
+    adviser = any(copy.expert and copy.native for copy in worlds)
+    expert = adviser and any(name in EXPERTS for name in sources_of(config, worlds))
     if config.data.truth == "value":
-        seen, _ = (copy := copies(config.world, "train", config.seed)[0]).reset(seed=0)
-        if copy.value(seen) is None:
+        seen, _ = worlds[0].world.reset(seed=0)
+        if worlds[0].world.value(seen) is None:
             raise ConfigError(f"{type(world).__name__} has no value(obs): leave out data.truth, or give it one.")
     possible = [kind for kind in USUAL if kind != "action" or expert]
     if "action" in config.data.kinds and not expert:
+        cure = "--data.sources random noisy" if adviser else "leave action out of --data.kinds"
+        lack = "none acts here" if adviser else "this world has none that acts as agents do"
         raise ConfigError(
-            "data.kinds: for action somebody must know what to do: --data.sources random noisy, in a world with an expert. "
-            f"Possible here: {', '.join(possible)}."
+            f"data.kinds: for action an expert must say what to do, and {lack}: {cure}. "
+            f"Possible: {', '.join(possible)}."
         )
     return list(config.data.kinds or possible)
 
@@ -125,9 +131,11 @@ def require_enough(
     for kind in kinds:
         for part in PARTS:
             there, asked = sum(row.kind == kind for row in rows[part]), wanted(config, part)
+            asked = asked if part == "train" else min(asked, LEAST)
             if there < asked:
                 of = f"{len(material[part].states)} states and {len(material[part].moves)} steps"
                 cure = CURES.get(kind, "raise --data.steps, or lower --data.examples")
+                cure += ", or raise --data.held-out" * (part == "held_out")
                 faults.append(f"{kind}, {part}: {asked} asked for, {there} there (of {of}): {cure}")
     if faults:
         raise ConfigError("there are too few examples, or too few on one side:\n  " + "\n  ".join(faults))
@@ -136,7 +144,11 @@ def require_enough(
 def refuse_foreign(folder: Path) -> None:
     """What is not ours is not written over."""
     with explain_disk_errors(folder):
-        others = [p.name for p in folder.iterdir() if p.name not in FILES and not p.name.startswith(".")] if folder.exists() else []
+        others = (
+            [p.name for p in folder.iterdir() if p.name not in FILES and not p.name.startswith(".")]
+            if folder.exists()
+            else []
+        )
         if others:
             raise StoreError(f"{folder} holds {others[0]!r}, which is none of ours. Give another folder: --out FOLDER")
         folder.mkdir(parents=True, exist_ok=True)
@@ -154,7 +166,9 @@ def write(
     settings["data"]["sources"] = [Path(name).name for name in config.data.sources]
     facts = {"settings": {k: settings[k] for k in ("world", "data", "ask", "seed")}, "leaks": checked}
     facts |= {"counts": {part: counts(each) for part, each in rows.items()}}
-    facts |= {"prompts": {name: prompts.load(name).hash for name in sorted({r.wording for e in rows.values() for r in e})}}
+    facts |= {
+        "prompts": {name: prompts.load(name).hash for name in sorted({r.wording for e in rows.values() for r in e})}
+    }
     write_json(folder / "synthesis.json", facts)
     with atomic(folder / "README.md") as file:
         file.write(card(facts, rows, world).encode())

@@ -29,9 +29,13 @@ def level(value: float) -> str:
     return f"{round(value, 1):.1f}"
 
 
-def seated(right: str, other: str, turn: int) -> dict[str, str]:
+def seated(right: str, other: str, turn: int) -> dict[str, Any]:
     """The right one in the first and the second seat by turns."""
-    return {"answer": "B", "first": other, "second": right} if turn % 2 else {"answer": "A", "first": right, "second": other}
+    return (
+        {"answer": "B", "first": other, "second": right}
+        if turn % 2
+        else {"answer": "A", "first": right, "second": other}
+    )
 
 
 def compare(pool: Pool, data: DataConfig, count: int, rng: Generator) -> list[Row]:
@@ -58,7 +62,9 @@ def progress(pool: Pool, data: DataConfig, count: int, rng: Generator) -> list[R
         low, high = thirds([s.value for s in known], data.gap)
         yes, no = [s for s in known if s.value >= high], [s for s in known if s.value <= low]
     each = min(len(yes), len(no), (count + 1) // 2)
-    chosen = {answer: _evenly(part, [level(s.value) for s in part], each, rng) for answer, part in (("Yes", yes), ("No", no))}
+    chosen = {
+        answer: _evenly(part, [level(s.value) for s in part], each, rng) for answer, part in (("Yes", yes), ("No", no))
+    }
     pairs = zip(chosen["Yes"], chosen["No"], strict=True)
     return [_progress(state, answer) for pair in pairs for state, answer in zip(pair, chosen, strict=True)][:count]
 

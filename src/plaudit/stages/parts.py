@@ -27,7 +27,7 @@ from plaudit.store import Run
 from plaudit.world_file import split_task
 
 EVALUATION_SEED = 800_000_000
-"""Evaluation's seeds start here; training's end below 500 million, collecting's, fine-tuning's, calibration's lie between."""
+"""Evaluation's seeds start here; training's end below 500 million, collecting's, fine-tuning's and so on lie between."""
 COLLECT_SEED = 500_000_000
 FINETUNE_SEED = 600_000_000
 CALIBRATION_SEED = 700_000_000
