@@ -19,14 +19,15 @@ TASKS = {"caption": "image-to-text"}
 
 
 def counts(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, int]]]:
-    """Of each kind: how many by answer (actions and captions not told apart), by level, by source."""
+    """Of each kind: how many by answer (actions and captions not told apart), by level, by source; distinct states."""
     found: dict[str, dict[str, dict[str, int]]] = {}
     for kind in dict.fromkeys(row.kind for row in rows):
         own = [row for row in rows if row.kind == kind]
         answers = Counter("one's own" if kind in ("action", "caption") else row.answer for row in own)
         levels = Counter(f"{round(row.value, 1):.1f}" if np.isfinite(row.value) else "not known" for row in own)
         sources = Counter(" and ".join(sorted(set(row.sources))) for row in own)
-        tables = {"answers": answers, "levels": levels, "sources": sources}
+        states = {"distinct": len({text for row in own for text in row.texts()})}
+        tables = {"answers": answers, "levels": levels, "sources": sources, "states": states}
         found[kind] = {name: dict(sorted(table.items())) for name, table in tables.items()}
     return found
 
@@ -56,16 +57,19 @@ def _about(facts: dict[str, Any], rows: dict[Part, list[Row]], world: World) -> 
         f"Made by plaudit {__version__} from {settings['data']['steps']:,} steps of the world; no person and no language "
         f"model had a part in it. The goal: {world.goal}.",
         "",
-        "| kind | train | held out | answers | levels of nearness | who acted |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| kind | train | held out | distinct states | answers | levels of nearness | who acted |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for kind, tables in facts["counts"]["train"].items():
         held = sum(facts["counts"]["held_out"].get(kind, {}).get("answers", {}).values())
         told = [
             ", ".join(f"{name} {count}" for name, count in tables[t].items()) for t in ("answers", "levels", "sources")
         ]
-        lines.append(f"| {kind} | {sum(tables['answers'].values())} | {held} | " + " | ".join(told) + " |")
+        numbers = (sum(tables["answers"].values()), held, tables["states"]["distinct"])
+        lines.append(f"| {' | '.join((kind, *map(str, numbers), *told))} |")
     lines += [
+        "",
+        *_shortcut(rows),
         "",
         "Columns: the text of `src/plaudit/finetune/rows.py`; a level is `value`, of the nearer one in a pair.",
         "",
@@ -85,6 +89,17 @@ def _about(facts: dict[str, Any], rows: dict[Part, list[Row]], world: World) -> 
         "Apache-2.0, as plaudit is. Names and texts that come from the world itself stay under the world's own terms.",
     ]
     return lines
+
+
+def _shortcut(rows: dict[Part, list[Row]]) -> list[str]:
+    """How far one gets without reading: a taught judge must do better than this."""
+    pairs = [(row.first, row.second, row.answer) for each in rows.values() for row in each if row.kind == "compare"]
+    if not pairs:
+        return []
+    longer = [0.5 if len(a) == len(b) else float((len(a) > len(b)) == (answer == "A")) for a, b, answer in pairs]
+    return [
+        f"The longer text is the nearer one in {np.mean(longer):.0%} of the pairs: what a judge that cannot read gets."
+    ]
 
 
 def _drawn(rows: dict[Part, list[Row]], world: World) -> list[str]:

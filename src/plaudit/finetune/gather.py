@@ -62,6 +62,8 @@ class Visit:
     """What one who acts is shown."""
     native: bool
     """Whether its world has the actions that agents have; if not, only what is seen counts."""
+    event: str
+    """What has just happened."""
     truth: float
     """How near the goal, on the world's scale; NaN where it is not known."""
     image: bytes
@@ -209,6 +211,7 @@ class Playing:
                 text=step.text,
                 view=step.text if same else world.view(seen),
                 native=self.copy.native,
+                event=world.event(seen),
                 truth=truth(world, seen, step.progress),
                 image=png(world.picture(seen), step.frame) if pictures else b"",
             )

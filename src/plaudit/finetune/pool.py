@@ -50,6 +50,8 @@ class Pool:
     """Distinct views, and what the expert would do in each."""
     led_to: dict[tuple[str, str], frozenset[str]]
     """All that a text and an action were seen to lead to, in either part."""
+    caused: dict[str, frozenset[str]]
+    """All events that an action was seen to lead to anywhere, in either part."""
 
 
 def pools(visits: dict[Part, list[Visit]], held_out: float, seed: int) -> dict[Part, Pool]:
@@ -60,9 +62,12 @@ def pools(visits: dict[Part, list[Visit]], held_out: float, seed: int) -> dict[P
     scale = (high - low) or float("nan")
     steps = {part: list(pairs(each)) for part, each in visits.items()}
     led_to: dict[tuple[str, str], set[str]] = {}
+    caused: dict[str, set[str]] = {}
     for before, after in (pair for each in steps.values() for pair in each):
         led_to.setdefault((before.text, after.action), set()).add(after.text)
+        caused.setdefault(after.action, set()).add(after.event)
     outcomes = {key: frozenset(texts) for key, texts in led_to.items()}
+    effects = {action: frozenset(events) for action, events in caused.items()}
     return {
         part: Pool(
             part,
@@ -70,6 +75,7 @@ def pools(visits: dict[Part, list[Visit]], held_out: float, seed: int) -> dict[P
             moves(steps[part], side, part),
             advised(visits[part], side, part),
             outcomes,
+            effects,
         )
         for part in visits
     }

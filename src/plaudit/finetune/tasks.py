@@ -112,14 +112,14 @@ def following(pool: Pool, data: DataConfig, count: int, rng: Generator) -> list[
 
 
 def inverse(pool: Pool, data: DataConfig, count: int, rng: Generator) -> list[Row]:
-    """The true action against another that was never seen to lead there."""
+    """The true action against another that was never seen to have the effect that this one had."""
     actions = sorted({move.after.action for move in pool.moves})
     rows = list[Row]()
     for move in _over_actions(pool, rng):
         before, after = move.before, move.after
         for _ in range(TRIES):
             other = actions[int(rng.integers(len(actions)))]
-            if other != after.action and after.text not in pool.led_to.get((before.text, other), ()):
+            if after.event not in pool.caused[other]:
                 seats = seated(after.action, other, len(rows))
                 rows.append(
                     Row("inverse", observation=before.text, following=after.text, **seats, **met(before, after))
