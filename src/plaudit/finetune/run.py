@@ -15,10 +15,13 @@ from plaudit.finetune.settings import FinetuneConfig, validate
 from plaudit.stages.parts import settled_world
 from plaudit.store import Folder
 
-STAGES = ("data",)
-NEEDS: dict[str, tuple[str, ...]] = {"data": ("world", "data", "ask", "seed")}
+STAGES = ("data", "train")
+NEEDS: dict[str, tuple[str, ...]] = {"data": ("world", "data", "ask", "seed"), "train": ("llm", "lora")}
 """The settings that decide a stage's result, beside those of the stages before it."""
-FILES: dict[str, tuple[tuple[str, str], ...]] = {"data": (("ask", "prompt"), ("ask", "act"))}
+FILES: dict[str, tuple[tuple[str, str], ...]] = {
+    "data": (("ask", "prompt"), ("ask", "act")),
+    "train": (("llm", "model"),),
+}
 """Settings that may name a file or folder; when that changes, the stage is done again."""
 
 
@@ -39,7 +42,14 @@ def data(run: Finetune) -> None:
     console.print(f"data: {rows['train']:,} examples to train on, {rows['held_out']:,} held out", markup=False)
 
 
-STAGE: dict[str, Callable[[Finetune], None]] = {"data": data}
+def train(run: Finetune) -> None:
+    """The stage that teaches."""
+    from plaudit.finetune import teach
+
+    teach.train(run)
+
+
+STAGE: dict[str, Callable[[Finetune], None]] = {"data": data, "train": train}
 """What a stage does."""
 
 

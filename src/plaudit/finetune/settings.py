@@ -62,6 +62,44 @@ class AskConfig:
 
 
 @dataclass(frozen=True)
+class LoraConfig:
+    """Low-rank matrices that are taught beside the frozen model."""
+
+    kinds: tuple[str, ...] = ("compare",)
+    """Kinds of examples that are taught; action alone teaches the acting model."""
+    examples: int = 0
+    """Examples that are taught, drawn evenly over the kinds; 0 takes all that there are."""
+    steps: int = 100
+    """Gradient steps."""
+    batch: int = 4
+    """Examples of one step."""
+    rank: int = 8
+    """Rank of the matrices."""
+    alpha: float = 0.0
+    """Their strength is alpha / rank; 0 takes twice the rank."""
+    dropout: float = 0.0
+    """Share of what the matrices read that is left out by chance while they are taught."""
+    targets: tuple[str, ...] = ()
+    """Layers that get some, by the ends of their names (q_proj, v_proj, ...); none takes all linear ones."""
+    learning_rate: float = 5e-4
+    """Adam's largest step size; it rises over the first tenth of the steps and then falls to 0."""
+    clip: float = 1.0
+    """Largest norm of a gradient."""
+    kl: float = 1.0
+    """Weight of KL(base || taught) on general text, which keeps what the model knew; 0 for none."""
+    replay: float = 0.0
+    """Weight of general text's own cross-entropy; 0 for none."""
+    window: int = 128
+    """Tokens of one window of general text."""
+    windows: int = 1
+    """Windows of general text in one step."""
+    part_tokens: int = 1024
+    """Tokens, padding included, that go through the model at once; less takes less memory."""
+    threads: int = 0
+    """Processor threads; 0 takes as many as this process may use."""
+
+
+@dataclass(frozen=True)
 class FinetuneConfig:
     """Teaching a model an unfamiliar world."""
 
@@ -69,6 +107,7 @@ class FinetuneConfig:
     llm: LLMConfig = field(default_factory=LLMConfig)
     data: DataConfig = field(default_factory=DataConfig)
     ask: AskConfig = field(default_factory=AskConfig)
+    lora: LoraConfig = field(default_factory=LoraConfig)
     seed: int = 0
     """Seed of episodes, draws and the split into parts."""
 

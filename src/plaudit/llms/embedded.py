@@ -129,7 +129,7 @@ class EmbeddedLLM(LocalLLM):
         for part in (self._greedy, self._batch, self._context, self._model):
             part.close()
 
-    def _prompt_tokens(self, request: Request) -> Tokens:
+    def prompt_tokens(self, request: Request) -> Tokens:
         tokenise = self._vocab.tokenize
         if not request.chat:
             return tuple(tokenise(request.prompt, True, False))
@@ -143,7 +143,7 @@ class EmbeddedLLM(LocalLLM):
         head, _, tail = whole.partition(content)
         return tuple(tokenise(head, True, True) + tokenise(content, False, False) + tokenise(tail, False, True))
 
-    def _answer_tokens(self, answer: str) -> Tokens:
+    def answer_tokens(self, answer: str) -> Tokens:
         own = answer[1:] if self._adds_space and answer.startswith(" ") else answer
         return tuple(self._vocab.tokenize(own, False, False))
 

@@ -69,11 +69,11 @@ class LocalLLM(ABC):
         """Forget what is cached: the next call evaluates its prompts from the first token on."""
 
     @abstractmethod
-    def _prompt_tokens(self, request: Request) -> Tokens:
+    def prompt_tokens(self, request: Request) -> Tokens:
         """The prompt with its chat template; control tokens that it spells out stay text."""
 
     @abstractmethod
-    def _answer_tokens(self, answer: str) -> Tokens:
+    def answer_tokens(self, answer: str) -> Tokens:
         """An answer, tokenised by itself."""
 
     @abstractmethod
@@ -124,7 +124,7 @@ class LocalLLM(ABC):
     def _question_strands(self, tasks: list[Question]) -> Iterator[Strand]:
         strand: Strand | None = None
         for task in tasks:
-            task.answers = tuple(map(self._answer_tokens, task.request.answers))
+            task.answers = tuple(map(self.answer_tokens, task.request.answers))
             if not task.answers or () in task.answers:
                 task.fail(f"choose needs answers that are not empty, got {task.request.answers!r}")
             if not self._read(task, max(map(len, task.answers), default=0)):
@@ -153,7 +153,7 @@ class LocalLLM(ABC):
             task.fail(f"{self.name} reads text only, and takes no images. Name a model that sees, or leave them out")
             return False
         try:
-            task.prompt = self._prompt_tokens(task.request)
+            task.prompt = self.prompt_tokens(task.request)
         except (ValueError, RuntimeError, LLMError) as error:
             task.fail(f"the prompt cannot be put into tokens: {error}")
         if not (task.prompt or task.done):
@@ -178,7 +178,7 @@ class LocalLLM(ABC):
             if tried.prompt == request.prompt:
                 high = middle
                 continue
-            tokens = self._prompt_tokens(tried)
+            tokens = self.prompt_tokens(tried)
             if len(tokens) + more > self.context:
                 low = middle
             else:

@@ -130,6 +130,26 @@ class TransformersLLM(LocalLLM):
         self._end_tokens = {*self._tokenizer.convert_tokens_to_ids(sorted(named)), self._tokenizer.eos_token_id}
         self._end_tokens |= set(ends) if isinstance(ends, list) else {ends}
 
+    def teach(self, **settings: Any) -> Any:
+        """Put LoRA matrices into the model (settings of peft's LoraConfig) and return it; the base's weights stay frozen.
+
+        What is asked afterwards is asked of the model as it has been taught by then.
+        """
+        from peft import LoraConfig, get_peft_model
+
+        self._model = get_peft_model(self._model, LoraConfig(task_type="CAUSAL_LM", **settings))
+        self.clear()
+        return self._model
+
+    @property
+    def model(self) -> Any:
+        """The model itself, a PyTorch module."""
+        return self._model
+
+    def text_tokens(self, text: str) -> list[int]:
+        """A text's tokens, as a document begins; control tokens that it spells out stay text."""
+        return self._tokens(text, begins=True)
+
     def clear(self) -> None:
         """Forget the shared beginning: the next call evaluates its prompts from the first token on."""
         self._held: tuple[Tokens, Any] = ((), None)
@@ -144,7 +164,7 @@ class TransformersLLM(LocalLLM):
         """A text's tokens; control tokens that it spells out stay text."""
         return list(self._tokenizer(text, add_special_tokens=begins, split_special_tokens=True)["input_ids"])
 
-    def _prompt_tokens(self, request: Request) -> Tokens:
+    def prompt_tokens(self, request: Request) -> Tokens:
         if request.images:
             return tuple(self._seen(request)["input_ids"][0].tolist())
         if not request.chat:
@@ -179,7 +199,7 @@ class TransformersLLM(LocalLLM):
             sanitize_control_tokens=True,
         )
 
-    def _answer_tokens(self, answer: str) -> Tokens:
+    def answer_tokens(self, answer: str) -> Tokens:
         return tuple(self._tokens(answer[1:] if self._adds_space and answer.startswith(" ") else answer))
 
     def _text(self, tokens: list[int]) -> str:

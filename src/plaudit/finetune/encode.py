@@ -1,0 +1,82 @@
+"""Lessons as tokens: what goes through the model, which of its rows matter, and how good an answer it gives.
+
+A *sample* is one lesson. Only the rows that predict an answer's tokens are ever turned into logits; answers of one token
+share the prompt's last row, so that a question costs one pass whatever the number of its answers. Tokens are those of the
+back-end that will ask later, so what is taught is what is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from plaudit.finetune.lessons import Lesson
+from plaudit.llms.base import Request
+from plaudit.llms.token_tree import Tokens
+from plaudit.llms.transformers_model import TransformersLLM
+
+
+@dataclass(frozen=True)
+class Path:
+    """One sequence of tokens that goes through the model."""
+
+    tokens: Tokens
+    """What is read."""
+    wanted: tuple[tuple[int, int, int], ...]
+    """(row, token, slot): the row's log-probability of the token is added to the slot, an answer of the sample."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One lesson."""
+
+    kind: str
+    """See :class:`plaudit.finetune.rows.Row`."""
+    paths: tuple[Path, ...]
+    """What goes through the model."""
+    answers: int
+    """Answers of each question; slot ``q * answers + a`` is answer ``a`` of question ``q``."""
+    right: int | None
+    """The right answer's number; None where the first of two questions is to score higher than the second."""
+    length: int
+    """Tokens of the right answer, where it stands alone."""
+
+    @property
+    def longest(self) -> int:
+        """Tokens of its longest path."""
+        return max(len(path.tokens) for path in self.paths)
+
+
+def encode(llm: TransformersLLM, lesson: Lesson, chat: bool = False) -> Sample:
+    """A lesson in the tokens of this model."""
+    answers = [llm.answer_tokens(answer) for answer in lesson.answers]
+    paths = list[Path]()
+    for question, text in enumerate(lesson.prompts):
+        prompt = llm.prompt_tokens(Request(text, chat=chat))
+        paths += _paths(prompt, answers, question * len(answers))
+    return Sample(lesson.kind, tuple(paths), len(answers), lesson.right, len(answers[lesson.right or 0]))
+
+
+def _paths(prompt: Tokens, answers: Sequence[Tokens], slot: int) -> Iterator[Path]:
+    last = len(prompt) - 1
+    together = tuple((last, answer[0], slot + a) for a, answer in enumerate(answers) if len(answer) == 1)
+    if together:
+        yield Path(prompt, together)
+    for a, answer in enumerate(answers):
+        if len(answer) > 1:
+            yield Path(prompt + answer[:-1], tuple((last + i, token, slot + a) for i, token in enumerate(answer)))
+
+
+def parts(samples: Sequence[Sample], tokens: int) -> Iterator[list[Sample]]:
+    """Samples of like length together, padded to at most so many tokens; one that is longer goes alone."""
+    part = list[Sample]()
+    count = 0
+    for sample in sorted(samples, key=lambda each: each.longest):
+        more = count + len(sample.paths)
+        if part and more * sample.longest > tokens:
+            yield part
+            part, more = [], len(sample.paths)
+        part.append(sample)
+        count = more
+    if part:
+        yield part

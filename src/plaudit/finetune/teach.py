@@ -1,0 +1,169 @@
+"""The stages that teach and hand over: ``train`` makes a LoRA adapter, ``export`` the same for llama.cpp, checked.
+
+``train`` writes ``adapter/`` (peft's format), ``curve.parquet`` (a row for each step) and ``answers.parquet`` (each held-out
+example before and after); while it runs, ``checkpoint.safetensors``, from which a stopped one goes on exactly. ``export``
+writes ``adapter.gguf`` where the base is a GGUF model, and how far the two engines agree. Nothing here looks at a held-out
+example to decide anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from plaudit.console import console, progress
+from plaudit.errors import ConfigError
+from plaudit.finetune.lessons import Lesson, lesson
+from plaudit.finetune.settings import FinetuneConfig
+from plaudit.finetune.synthesize import load_rows
+from plaudit.store import load_tree, save_tree, write_table
+
+if TYPE_CHECKING:
+    from plaudit.finetune.encode import Sample
+    from plaudit.finetune.lora import Teacher
+    from plaudit.finetune.run import Finetune
+    from plaudit.llms.transformers_model import TransformersLLM
+
+CHECKPOINT_SECONDS = 20.0
+"""Wall time between two checkpoints."""
+
+
+def train(run: Finetune) -> None:
+    """Teach the base on the rows to train on, and answer the held-out ones before and after."""
+    from plaudit.finetune.encode import encode
+    from plaudit.finetune.general_sets import replay_texts
+    from plaudit.finetune.lora import Teacher, text_windows
+
+    start, config, folder = time.perf_counter(), run.config, run.stage("train")
+    rows = {part: lessons(run, part) for part in ("train", "held_out")}
+    with base(config) as llm:
+        taught, kept = ([encode(llm, each) for each in rows[part]] for part in ("train", "held_out"))
+        before = answered(llm, kept, "ask before")
+        options = config.lora
+        windows = text_windows(llm, replay_texts() if options.kl or options.replay else [], options.window)
+        teacher = Teacher(llm, taught, windows, options, config.seed)
+        curve = _teach(run, teacher)
+        after = answered(llm, kept, "ask after")
+        teacher.model.save_pretrained(folder / "adapter")
+    write_table(folder / "curve.parquet", curve)
+    write_table(folder / "answers.parquet", _answers(kept, before, after))
+    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    gained = {
+        kind: {"before": _share(kept, before, kind), "after": _share(kept, after, kind)} for kind in options.kinds
+    }
+    seconds = sum(row["seconds"] for row in curve)
+    run.finish(
+        "train",
+        time.perf_counter() - start,
+        base=llm.name,
+        examples=len(taught),
+        steps=options.steps,
+        taught_seconds=round(seconds, 1),
+        tokens_per_second=round(sum(row["tokens"] for row in curve) / max(seconds, 1e-9)),
+        held_out=gained,
+    )
+    for kind, (was, now) in ((kind, each.values()) for kind, each in gained.items()):
+        console.print(f"train: {kind}: {was:.1%} of the held-out examples right before, {now:.1%} after", markup=False)
+
+
+@contextlib.contextmanager
+def base(config: FinetuneConfig, adapter: str = "") -> Iterator[TransformersLLM]:
+    """The model that is taught, in PyTorch; a GGUF file is turned into what PyTorch reads."""
+    from plaudit import registry
+
+    spec = config.llm.model.removeprefix("transformers:")
+    if spec.startswith(("http://", "https://", "openai")):
+        raise ConfigError(f"a model behind a server cannot be taught: {spec}. Give --llm embedded or transformers:FOLDER")
+    cls = registry.load("llms", "transformers")
+    threads = config.lora.threads or config.llm.threads or None
+    llm = cls(spec, adapter=adapter, device=config.llm.device, threads=threads, context=config.llm.context)
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(llm.threads)
+    try:
+        yield llm
+    finally:
+        torch.set_num_threads(before)
+        llm.close()
+
+
+def lessons(run: Finetune, part: str) -> list[Lesson]:
+    """What is taught, or asked before and after: the chosen kinds, as many examples as are wanted, drawn evenly."""
+    options, protocol = run.config.lora, run.config.ask.protocol
+    rows = [row for row in load_rows(run.require("data"), part) if row["kind"] in options.kinds]  # type: ignore[arg-type]
+    if missing := [kind for kind in options.kinds if not any(row["kind"] == kind for row in rows)]:
+        raise ConfigError(f"lora.kinds: the data hold no examples of {', '.join(missing)}. Add them to --data.kinds.")
+    if part == "train" and options.examples:
+        each = {kind: [row for row in rows if row["kind"] == kind] for kind in options.kinds}
+        rng = np.random.default_rng([run.config.seed, 7])
+        wanted = np.bincount(np.arange(options.examples) % len(each), minlength=len(each))
+        for kind, count in zip(each, wanted.tolist(), strict=True):
+            if count > len(each[kind]):
+                raise ConfigError(f"lora.examples: {count} of {kind} are wanted, the data hold {len(each[kind])}.")
+        chosen = [rng.permutation(len(rows))[:count] for rows, count in zip(each.values(), wanted, strict=True)]
+        rows = [rows[i] for rows, places in zip(each.values(), chosen, strict=True) for i in sorted(places.tolist())]
+    return [lesson(row, protocol) for row in rows]
+
+
+def answered(llm: TransformersLLM, samples: Sequence[Sample], what: str) -> list[tuple[float, float]]:
+    """(1 where right, loss in nats) of each sample, as the model is now."""
+    import torch
+
+    from plaudit.finetune import losses
+    from plaudit.finetune.encode import parts
+
+    found: dict[int, tuple[float, float]] = {}
+    numbers = {id(sample): number for number, sample in enumerate(samples)}
+    with torch.inference_mode(), progress(what, len(samples)) as advance:
+        for part in parts(samples, 4096):
+            for sample, weights in zip(part, losses.answer_weights(llm.model, part), strict=True):
+                found[numbers[id(sample)]] = losses.is_right(sample, weights), float(losses.loss(sample, weights))
+            advance(len(part))
+    return [found[number] for number in range(len(samples))]
+
+
+def _teach(run: Finetune, teacher: Teacher) -> list[dict[str, Any]]:
+    """All steps, from the checkpoint where there is one of these settings."""
+    folder, settings = run.stage("train"), run.expected("train")
+    checkpoint, curve = folder / "checkpoint.safetensors", list[dict[str, Any]]()
+    if checkpoint.is_file() and (tree := load_tree(checkpoint)).get("settings") == settings:
+        teacher.set_state(tree["teacher"])
+        curve = tree["curve"]
+    saved = time.perf_counter()
+    with progress("teach", run.config.lora.steps) as advance:
+        advance(teacher.step)
+
+        def on_step(step: Any) -> None:
+            nonlocal saved
+            curve.append(asdict(step))
+            last = curve[-20:]
+            advance(1, f"loss {sum(row['loss'] for row in last) / len(last):.3f}")
+            if time.perf_counter() - saved > CHECKPOINT_SECONDS:
+                save_tree(checkpoint, {"settings": settings, "teacher": teacher.get_state(), "curve": curve})
+                saved = time.perf_counter()
+
+        teacher.run(on_step)
+    return curve
+
+
+def _share(samples: Sequence[Sample], answers: Sequence[tuple[float, float]], kind: str) -> float:
+    return float(np.mean([right for sample, (right, _) in zip(samples, answers, strict=True) if sample.kind == kind]))
+
+
+def _answers(samples: Sequence[Sample], before: Sequence[Any], after: Sequence[Any]) -> list[dict[str, Any]]:
+    return [
+        {"kind": s.kind, "right_before": b[0], "right_after": a[0], "loss_before": b[1], "loss_after": a[1]}
+        for s, b, a in zip(samples, before, after, strict=True)
+    ]
+
+
+def adapter_folder(run: Finetune) -> Path:
+    """Where the adapter is."""
+    return run.require("train") / "adapter"
