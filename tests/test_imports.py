@@ -13,6 +13,7 @@ ROOMS = {
     "envs",
     "exports",
     "judging",
+    "labelling",
     "llms",
     "policies",
     "prompts",
@@ -28,6 +29,7 @@ CORE = {
     "console",
     "encoder",
     "errors",
+    "labels",
     "recording",
     "registry",
     "spaces",
@@ -49,6 +51,7 @@ MAY = {
     "budget": {"errors"},
     "store": {"budget", "config", "errors"},
     "recording": {"store", "vector"},
+    "labels": {"errors", "store", "types"},
     "envs": {"errors", "spaces", "types", "vector"},
     "llms": {"budget", "errors", "types"},
     "prompts": {"errors"},
@@ -70,8 +73,9 @@ MAY = {
         "world_file",
     },
     "rl": {"encoder", "errors", "spaces", "vector"},
-    "analysis": {"store", "types", "errors"},
-    "report": {"analysis", "config", "store", "types", "errors", "console", "registry", "world_file"},
+    "analysis": {"labels", "store", "types", "errors"},
+    "labelling": {"analysis", "console", "errors", "labels", "prompts", "report", "store", "types"},
+    "report": {"analysis", "config", "labels", "store", "types", "errors", "console", "registry", "world_file"},
 }
 """What each room may import of ours; ``stages``, ``routes`` and ``cli`` may import everything."""
 

@@ -91,6 +91,8 @@ def dispatch(words: list[str]) -> int:
         return ledger(rest)
     if verb == "export":
         return export(rest)
+    if verb == "label":
+        return label(rest)
     return one_stage(verb, rest)
 
 
@@ -213,6 +215,25 @@ def export(words: list[str]) -> int:
 
     run, options = parse_export(words)
     print(f"export: {write(run, options)}")
+    return 0
+
+
+def label(words: list[str]) -> int:
+    """``plaudit label RUN [--by MODEL | --show] [--pairs N] [--select disputed] [--port N] ...``."""
+    from plaudit.cli_words import LABEL, parse_label
+
+    if not words or words[0] in ("-h", "--help"):
+        print(LABEL)
+        return 0
+    from plaudit.stages import label as labelling
+
+    said = parse_label(words)
+    if said.show:
+        labelling.show(said.run)
+    elif said.by:
+        labelling.by_model(said.run, said.by, said.config, said.options)
+    else:
+        labelling.label(said.run, said.options)
     return 0
 
 

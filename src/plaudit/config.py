@@ -136,6 +136,14 @@ class FitConfig:
     """AdamW's decay of the weights."""
     width: int = 64
     """Units of the hidden layer."""
+    labels: Literal["judge", "person", "both"] = "judge"
+    """preference only: whose answers it learns from; a person's are given by plaudit label."""
+    labels_from: str = ""
+    """Folder of another run whose person's labels are taken; empty for this run's own."""
+    label_weight: int = 10
+    """both: for how many of the judge's pairs one of a person's counts."""
+    calibrate: bool = False
+    """both: bring the judge's probabilities to the sharpness that fits the person's answers best."""
     online: bool = False
     """scalar only: ask the LLM about each new observation during training, in place of fitting a network."""
 
@@ -379,6 +387,7 @@ def validate(config: RunConfig) -> None:
         *_training(config.train),
         ("seed", 0 <= config.seed < 10_000, "between 0 and 9999"),
         ("shaping.potential", not potential or task_weight > 0, POTENTIAL_NEEDS_TASK),
+        ("fit.labels", config.fit.labels == "judge" or config.route not in NUMBERS_ONLY, LABELS_NEED_PAIRS),
         ("fit.held_out", 0 < config.fit.held_out < 0.9, "between 0 and 0.9"),
         ("shaping.quantile", config.shaping.quantile < 1, "below 1"),
         ("shaping.count_power", config.shaping.count_power >= 0, "at least 0"),
@@ -408,7 +417,7 @@ def validate(config: RunConfig) -> None:
         "code": ("candidates", "rounds", "max_tokens", "memory_mb"),
         "policy": ("max_tokens", "episodes"),
         "train": ("steps", "num_envs", "horizon", "epochs", "minibatch", "width"),
-        "fit": ("members", "steps", "batch", "width"),
+        "fit": ("members", "steps", "batch", "width", "label_weight"),
     }
     rules += [
         (f"{s}.{k}", getattr(getattr(config, s), k) >= 1, "at least 1") for s, keys in whole.items() for k in keys
@@ -442,6 +451,9 @@ def _training(train: TrainConfig) -> list[tuple[str, bool, str]]:
 
 WITH_LLM = ("llm", "preference", "scalar", "code", "embedding")
 """Routes that a language model has a part in; a run has one of them at most."""
+NUMBERS_ONLY = tuple(name for name in WITH_LLM if name != "preference")
+"""Those of them that have no use for a person's answers about pairs."""
+LABELS_NEED_PAIRS = "judge: only the route preference is fitted to pairs, which is what a person labels"
 POTENTIAL_NEEDS_TASK = (
     "used with --shaping.task-weight above 0: alone it adds up to the same for every way an episode can go"
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import platform
@@ -56,6 +57,8 @@ INERT = {
     ),
 }
 """Settings that change how fast a result is there, or whether it is refused, not the result."""
+PEOPLE, MODELS = "labels/people", "labels/models"
+"""Folders of labels beside the judge's, one file for each author; see ``labels.py``."""
 
 
 class Run:
@@ -132,8 +135,12 @@ class Run:
             parts += [_file_mark(config[section][key]) for section, key in FILES.get(stage, ())]
             if stage == "collect" and config["world"]["name"].endswith(".py"):
                 parts.append(_file_mark(config["world"]["name"]))
+            if stage == "fit" and config["fit"]["labels"] != "judge":
+                parts.append(_contents(Path(config["fit"]["labels_from"] or self.folder) / PEOPLE))
             if stage != name and (self.folder / stage / "stage.json").is_file():
                 parts.append(fingerprint((self.folder / stage / "stage.json").read_text(encoding="utf-8")))
+        if name == "report":
+            parts += [each for folder in (PEOPLE, MODELS) for each in _contents(self.folder / folder)]
         return fingerprint(FORMAT, parts)
 
     def finished(self, name: str) -> dict[str, Any] | None:
@@ -146,9 +153,12 @@ class Run:
             return None
         return record if all((self.folder / file).is_file() for file in record["files"]) else None
 
-    def finish(self, name: str, seconds: float, **summary: Any) -> dict[str, Any]:
-        """Mark the stage as finished; ``summary`` is what ``plaudit run`` and the report show of it."""
-        record = {"settings": self.expected(name), "seconds": round(seconds, 3), "summary": summary}
+    def finish(self, name: str, seconds: float, expected: str = "", **summary: Any) -> dict[str, Any]:
+        """Mark the stage as finished; ``summary`` is what ``plaudit run`` and the report show of it.
+
+        ``expected``: what :meth:`expected` said at its beginning, where what it rests on may have changed meanwhile.
+        """
+        record = {"settings": expected or self.expected(name), "seconds": round(seconds, 3), "summary": summary}
         files = [p for p in self.stage(name).rglob("*") if p.is_file() and not p.name.startswith(".")]
         names = {p.relative_to(self.folder).as_posix() for p in files} - {f"{name}/stage.json"}
         record["files"] = sorted(names | ({"report.html"} if name == "report" else set()))
@@ -196,6 +206,11 @@ def _file_mark(name: str) -> list[Any]:
     path = Path(name)
     files = sorted(p for p in path.iterdir() if p.is_file()) if name and path.is_dir() else [path]
     return [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in files if p.is_file()]
+
+
+def _contents(folder: Path) -> list[Any]:
+    """What changes when a file of labels does, wherever it lies."""
+    return [[p.name, hashlib.sha256(p.read_bytes()).hexdigest()[:12]] for p in sorted(folder.glob("*.jsonl"))]
 
 
 def _unreadable(path: Path, why: object) -> StoreError:

@@ -60,9 +60,11 @@ def settled(config: RunConfig) -> RunConfig:
     filled = {"name": split_task(config.world.name)[0]} | world_choices(config.world)
     files: dict[str, Any] = {key: getattr(config.llm, key) for key in ("ledger", "replay")}
     files = {key: name and str(Path(name).absolute()) for key, name in files.items()}
+    labels = config.fit.labels_from and str(Path(config.fit.labels_from).absolute())
     return dataclasses.replace(
         config,
         world=dataclasses.replace(config.world, **filled),
+        fit=dataclasses.replace(config.fit, labels_from=labels),
         llm=dataclasses.replace(config.llm, **files),
     )
 
