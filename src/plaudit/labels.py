@@ -14,7 +14,6 @@ import json
 import os
 import re
 import time
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -85,8 +84,11 @@ class Label:
 
 
 def heads(*parts: object) -> bool:
-    """A coin that always falls alike for the same parts."""
-    return bool(zlib.crc32("\0".join(map(str, parts)).encode("utf-8", "replace")) & 1)
+    """A coin that always falls alike for the same parts.
+
+    Of a cryptographic hash: a checksum is linear, so that coins of similar texts would fall alike.
+    """
+    return bool(hashlib.sha256("\0".join(map(str, parts)).encode("utf-8", "replace")).digest()[0] & 1)
 
 
 def oriented(a: str, b: str) -> Pair:

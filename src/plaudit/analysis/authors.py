@@ -10,6 +10,7 @@ is "the one" is drawn by the pair's own coin, so that chance is what two coins w
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import numpy as np
 
 from plaudit.analysis.agreement import CLEAR_GAP
 from plaudit.labels import Label, Pair, comparisons, oriented
-from plaudit.types import FAILED, Comparison, SeatStatistics, seat_statistics
+from plaudit.types import FAILED, Comparison
 
 AuthorKind = Literal["judge", "person", "model", "reward", "world"]
 
@@ -38,12 +39,15 @@ class Author:
     """Pairs that it was asked about without a readable answer."""
     skipped: int = 0
     """Pairs of which it would say nothing."""
-    seats: SeatStatistics | None = None
-    """Both orders against each other; None where it sees no seats."""
     named: tuple[int, int] = (0, 0)
     """(answers that named the first seat, answers that named one)."""
     repeated: tuple[int, int] = (0, 0)
     """(same verdict both times, pairs that were asked twice with the seats swapped)."""
+
+    @property
+    def short(self) -> str:
+        """The name without a model file's hash."""
+        return re.sub(r":[0-9a-f]{12}$", "", self.name)
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ class Concord:
     """Pairs of which both have an opinion."""
     decided: int
     """Those of which neither says that it is a tie."""
+    same: int
+    """Those of these of which both say the same."""
     share: float | None
     """Share of these of which both say the same; None without any."""
     low: float | None
@@ -74,9 +80,10 @@ def judge_author(name: str, answered: Sequence[Comparison], kind: AuthorKind = "
             pair = oriented(c.first, c.second)
             opinions.setdefault(pair, c.probability if pair[0] == c.first else 1 - c.probability)
     seated = [c for c in answered if c.forward is not None or c.backward is not None]
-    seats = seat_statistics(seated) if seated else None
+    twice = [(c.forward, c.backward) for c in seated if c.forward is not None and c.backward is not None]
+    same = sum(_sign(there) == _sign(back) for there, back in twice)
     failed = len({oriented(c.first, c.second) for c in answered if c.status in FAILED} - opinions.keys())
-    return Author(name, kind, opinions, failed, seats=seats, named=named_first(seated))
+    return Author(name, kind, opinions, failed, named=named_first(seated), repeated=(same, len(twice)))
 
 
 def named_first(seated: Sequence[Comparison]) -> tuple[int, int]:
@@ -102,20 +109,14 @@ def _label_author(name: str, group: list[Label]) -> Author:
     counted = comparisons([x for x in group if x.turn == 0]) if group[0].kind == "person" else every
     opinion = judge_author(name, counted)
     both = judge_author(name, every)
-    turns: dict[Pair, list[float]] = {}
-    for label in group:
-        if label.preference is not None:
-            turns.setdefault(label.pair, []).append(float(np.sign(label.preference - 0.5)))
-    twice = [signs for signs in turns.values() if len(signs) == 2]
     return Author(
         name=name,
         kind=group[0].kind,
         opinions=opinion.opinions,
         failed=opinion.failed,
         skipped=sum(x.answer == "skip" for x in group),
-        seats=both.seats,
         named=both.named,
-        repeated=(sum(a == b for a, b in twice), len(twice)),
+        repeated=both.repeated,
     )
 
 
@@ -130,7 +131,7 @@ def score_author(
 
 def world_author(pairs: Iterable[Pair], progress: Mapping[str, float]) -> Author:
     """The world's own progress; for measuring only."""
-    return score_author("the world's progress", "world", pairs, progress, CLEAR_GAP)
+    return score_author("the world", "world", pairs, progress, CLEAR_GAP)
 
 
 def concord(one: Author, other: Author) -> Concord:
@@ -143,6 +144,7 @@ def concord(one: Author, other: Author) -> Concord:
     return Concord(
         pairs=len(shared),
         decided=len(decided),
+        same=sum(decided),
         share=sum(decided) / len(decided) if decided else None,
         low=low,
         high=high,

@@ -35,11 +35,14 @@ const ask = async (what, values = {}) => {
   }
 };
 
-const fit = (board) => {
-  // As large as the longest line allows; a letter of these fonts is 0.602 of its size wide.
-  const longest = Math.max(...board.textContent.split("\n").map((line) => [...line].length));
-  const room = board.parentElement.clientWidth;
-  board.style.fontSize = `${Math.min(15, Math.max(7.5, Math.floor((20 * room) / (0.605 * longest)) / 20))}px`;
+const fit = () => {
+  // Both boards alike, as large as the longest line allows; a letter of these fonts is 0.602 of its size wide.
+  const boards = [...document.querySelectorAll(".board")];
+  const sizes = boards.map((board) => {
+    const longest = Math.max(...board.textContent.split("\n").map((line) => [...line].length));
+    return Math.floor((20 * board.parentElement.clientWidth) / (0.605 * longest)) / 20;
+  });
+  for (const board of boards) board.style.fontSize = `${Math.min(15, Math.max(7.5, Math.min(...sizes)))}px`;
 };
 
 const fill = (card, item) => {
@@ -49,8 +52,12 @@ const fill = (card, item) => {
     const image = document.createElement("img");
     image.src = source;
     image.alt = `Picture ${i + 1} of this observation`;
-    // Small pictures of pixels are enlarged by a whole factor.
-    image.addEventListener("load", () => { image.width = image.naturalWidth * Math.max(1, Math.floor(300 / image.naturalWidth)); });
+    // Small pictures of pixels are enlarged by a whole factor, where there is room.
+    image.addEventListener("load", () => {
+      const factor = Math.max(1, Math.floor(300 / image.naturalWidth));
+      image.width = factor * image.naturalWidth;
+      image.classList.toggle("pixels", factor > 1);
+    });
     return image;
   });
   const strip = document.createElement("div");
@@ -59,10 +66,7 @@ const fill = (card, item) => {
   const seen = card.querySelector(".seen");
   seen.replaceChildren(...(pictures.length ? [strip] : []), words);
   seen.scrollTop = 0;
-  if (item.text.includes("\n")) {
-    words.className = "board";
-    fit(words);
-  }
+  words.classList.toggle("board", item.text.includes("\n"));
 };
 
 const show = (said) => {
@@ -86,6 +90,7 @@ const show = (said) => {
   if (!fresh) return;
   fill(cards[0], said.task.left);
   fill(cards[1], said.task.right);
+  fit();
   since = performance.now();
   find("pair").classList.remove("new");
   void find("pair").offsetWidth;  // so that the animation starts anew
@@ -135,5 +140,5 @@ addEventListener("keydown", (event) => {
   else return;
   event.preventDefault();
 });
-addEventListener("resize", () => document.querySelectorAll(".board").forEach(fit));
+addEventListener("resize", fit);
 ask("next");

@@ -86,7 +86,8 @@ class Plan:
     """
 
     def __init__(self, pairs: Sequence[Pair], target: int, seed: int) -> None:
-        self.pairs, self.target, self.seed = pairs, min(target, len(pairs)), seed
+        self.pairs = [oriented(*pair) for pair in pairs]
+        self.target, self.seed = min(target, len(pairs)), seed
 
     def more(self, count: int) -> None:
         """Raise the target."""

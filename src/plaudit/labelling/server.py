@@ -78,7 +78,6 @@ class Handler(BaseHTTPRequestHandler):
 
     server: LabelServer
     timeout = 30
-    protocol_version = "HTTP/1.1"
     server_version, sys_version = "plaudit", ""
 
     def do_GET(self) -> None:

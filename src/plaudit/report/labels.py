@@ -10,11 +10,17 @@ from plaudit.analysis import authors
 from plaudit.analysis.authors import Author, Concord
 from plaudit.analysis.sharpness import Calibration, calibration
 from plaudit.labels import Label, read_labels
+from plaudit.report.words import NONE, number, percent
 from plaudit.store import Run, read_table
 from plaudit.types import Comparison
 
 JUDGE = "the judge"
 REWARD = "the fitted reward"
+DRAWN = {
+    "uniform": "pairs drawn at random among the judged ones",
+    "disputed": "disputed pairs: chosen because the judge is unsure of them, so no measure of the judge",
+}
+"""Ways in which labelled pairs were drawn."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,28 @@ class Standing:
     """The judge's probabilities against each person's answers."""
     fitted_to: str
     """Whose labels the reward was fitted to: ``judge``, ``person`` or ``both``."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One author in the table."""
+
+    author: Author
+    """Who."""
+    pairs: int
+    """Labelled pairs of which it has an opinion."""
+    ties: int
+    """Those of them that it calls a tie."""
+
+
+def labelled(standing: Standing) -> list[Row]:
+    """The authors, each on the pairs that people or second models have labelled."""
+    asked = {pair for a in standing.authors if a.kind in ("person", "model") for pair in a.opinions}
+    rows = []
+    for author in standing.authors:
+        said = [value for pair, value in author.opinions.items() if pair in asked]
+        rows.append(Row(author, len(said), sum(value == 0.5 for value in said)))
+    return rows
 
 
 def standings(run: Run) -> list[Standing]:
@@ -71,3 +99,41 @@ def judged(run: Run) -> list[Comparison]:
 
 def _table(path: Path) -> list[dict[str, Any]]:
     return read_table(path) if path.is_file() else []
+
+
+def share(hits: int, n: int, brief: bool = False) -> str:
+    """A share with its 95% interval (Wilson) and its number; a dash where there is none."""
+    if not n:
+        return NONE
+    low, high = authors.wilson(hits, n)
+    interval = (
+        f"±{percent(((high or 0) - (low or 0)) / 2, 0)}" if brief else f"({percent(low, 0)} to {percent(high, 0)})"
+    )
+    return f"{percent(hits / n, 0)} {interval} of {n}"
+
+
+def seat_rate(author: Author, brief: bool = False) -> str:
+    """How often it named the first seat."""
+    return share(*author.named, brief)
+
+
+def steadiness(author: Author, brief: bool = False) -> str:
+    """How often it said the same with the seats swapped."""
+    return share(*author.repeated, brief)
+
+
+def agreement(concord: Concord | None, brief: bool = False) -> str:
+    """How often both said the same, where both decided."""
+    return NONE if concord is None else share(concord.same, concord.decided, brief)
+
+
+def sharpness(found: Calibration) -> str:
+    """What the fitted sharpness means, in words."""
+    if found.sharpness is None or found.low is None or found.high is None:
+        return "too few clear answers to fit a sharpness"
+    span = f"{number(found.sharpness)} ({number(found.low)} to {number(found.high)})"
+    if found.low <= 1 <= found.high:
+        return f"log-odds fit best times {span}: about as sure as it may be"
+    if found.high < 0.05 or found.low <= 0:
+        return f"log-odds fit best times {span}: its probabilities tell little or nothing"
+    return f"log-odds fit best times {span}: {'too sure' if found.sharpness < 1 else 'not sure enough'}"
