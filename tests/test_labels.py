@@ -233,14 +233,17 @@ def test_a_second_model_stands_beside_person_judge_and_world(tmp_path, monkeypat
         monkeypatch.setattr(parts, "make_llm", lambda config, model=model: model)
         assert main(["label", str(run.folder), "--by", "x.gguf", "--pairs", "60", *more]) == 0
     said = capsys.readouterr().out
-    assert "twin" in said and "the world" in said
+    assert "twin" in said and "the world" in said and "biased pairwise prefers the first seat" in said
     (standing,) = standings(run)
     by_name = {author.name: author for author in standing.authors}
     assert [a.name for a in standing.authors][:2] == [JUDGE, "person"]
-    assert standing.concord[JUDGE, "twin"].share == 1.0 and len(by_name["twin"].opinions) == 60
-    assert by_name["twin"].named == (0, 0), "a model that is asked about one at a time has no seat to prefer"
-    assert by_name["biased"].named == (120, 120) and by_name["biased"].repeated == (0, 60)
-    assert by_name["broken"].failed > 20 and len(by_name["broken"].opinions) + by_name["broken"].failed == 60
+    assert standing.concord[JUDGE, "twin pointwise"].share == 1.0 and len(by_name["twin pointwise"].opinions) == 60
+    assert by_name["twin pointwise"].named == (0, 0), "a model that is asked about one at a time has no seat to prefer"
+    assert by_name["biased pairwise"].named == (120, 120) and by_name["biased pairwise"].repeated == (0, 60)
+    assert (
+        by_name["broken pairwise"].failed > 20
+        and len(by_name["broken pairwise"].opinions) + by_name["broken pairwise"].failed == 60
+    )
     assert 0.5 < standing.concord[JUDGE, "the world"].share <= 1
     assert standing.calibration["person"].pairs == len(by_name["person"].opinions)
     assert main(["label", str(run.folder), "--show"]) == 0

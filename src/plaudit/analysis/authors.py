@@ -46,8 +46,12 @@ class Author:
 
     @property
     def short(self) -> str:
-        """The name without a model file's hash."""
-        return re.sub(r":[0-9a-f]{12}$", "", self.name)
+        """The name without a model's back-end, host and hash."""
+        return (
+            re.sub(r"^(embedded|openai):|@\S+|:[0-9a-f]{12}(?= |$)", "", self.name)
+            if self.kind == "model"
+            else self.name
+        )
 
 
 @dataclass(frozen=True)

@@ -39,10 +39,10 @@ const fit = () => {
   // Both boards alike, as large as the longest line allows; a letter of these fonts is 0.602 of its size wide.
   const boards = [...document.querySelectorAll(".board")];
   const sizes = boards.map((board) => {
-    const longest = Math.max(...board.textContent.split("\n").map((line) => [...line].length));
+    const longest = Math.max(...board.textContent.split("\n").map((line) => [...line.trimEnd()].length));
     return Math.floor((20 * board.parentElement.clientWidth) / (0.605 * longest)) / 20;
   });
-  for (const board of boards) board.style.fontSize = `${Math.min(15, Math.max(7.5, Math.min(...sizes)))}px`;
+  for (const board of boards) board.style.fontSize = `${Math.min(15, Math.max(6, Math.min(...sizes)))}px`;
 };
 
 const fill = (card, item) => {

@@ -11,6 +11,7 @@ from plaudit.report.labels import (
     agreement,
     labelled,
     seat_rate,
+    seat_warning,
     sharpness,
     standings,
     steadiness,
@@ -58,6 +59,9 @@ def show(standing: Standing) -> None:
         cells = [standing.concord[author.name, other.name] for other in standing.authors[: i - 1]]
         both.add_row(f"{i} {author.short}", *(_cell(cell) for cell in cells))
     console.print(both)
+    for author in standing.authors:
+        if (said := seat_warning(author)) is not None:
+            console.print(said, markup=False)
     for name, found in standing.calibration.items():
         fitted = (
             "" if found.log_loss_fitted is None else f", {number(found.log_loss_fitted, 3)} with the best sharpness"

@@ -117,6 +117,16 @@ def seat_rate(author: Author, brief: bool = False) -> str:
     return share(*author.named, brief)
 
 
+def seat_warning(author: Author) -> str | None:
+    """What to say of an author who names one seat more often than a coin would; seats are drawn by a coin."""
+    first, n = author.named
+    low, high = authors.wilson(first, n)
+    if low is None or high is None or low <= 0.5 <= high:
+        return None
+    which, often = ("first", first) if first > n - first else ("second", n - first)
+    return f"{author.short} prefers the {which} seat: it was named in {percent(often / n, 0)} of {n} answers."
+
+
 def steadiness(author: Author, brief: bool = False) -> str:
     """How often it said the same with the seats swapped."""
     return share(*author.repeated, brief)

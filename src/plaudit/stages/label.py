@@ -166,7 +166,8 @@ def by_model(run: Run, model: str, config: RunConfig, options: LabelOptions) -> 
         progress("label", protocol.requests(pairs)) as advance,
     ):
         answers = protocol.compare(llm, goal_of(run), pairs, advance)
-        name = llm.name
+        name = f"{llm.name} {type(protocol).__name__.lower()}{' chat' * judge.chat}"
+    # Another way of asking is another author.
     path = write_file(run.folder, name, second.labels(name, answers, drawn))
     console.print(f"{len(answers)} pairs by {name} are in {path}", markup=False, soft_wrap=True)
     show(run)
