@@ -308,13 +308,13 @@ def write_table(path: Path, rows: Sequence[Any]) -> None:
         pq.write_table(table, file, compression="zstd")
 
 
-def read_table(path: Path) -> list[dict[str, Any]]:
-    """Rows of a Parquet file."""
+def read_table(path: Path, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """Rows of a Parquet file, of these columns or all."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(path).to_pylist()
+        return pq.read_table(path, columns=columns and list(columns)).to_pylist()
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, error) from None
 

@@ -76,4 +76,4 @@ def show(standing: Standing) -> None:
 def _cell(concord: Concord) -> str:
     if concord.share is None:
         return NONE
-    return f"{agreement(concord, brief=True)}\nκ {number(concord.kappa)}"
+    return f"{agreement(concord, brief=True)}\nκ {number(concord.kappa)}\nof {concord.decided}"

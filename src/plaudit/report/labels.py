@@ -94,11 +94,14 @@ def _standing(run: Run, labels: list[Label], selection: str) -> Standing:
 def judged(run: Run) -> list[Comparison]:
     """What the run's judge has answered."""
     path = run.folder / "annotate" / "comparisons.parquet"
-    return [Comparison(**row) for row in _table(path)]
+    # Without the replies, which take up most of the room.
+    return [
+        Comparison(**row) for row in _table(path, ("first", "second", "status", "probability", "forward", "backward"))
+    ]
 
 
-def _table(path: Path) -> list[dict[str, Any]]:
-    return read_table(path) if path.is_file() else []
+def _table(path: Path, columns: tuple[str, ...] | None = None) -> list[dict[str, Any]]:
+    return read_table(path, columns) if path.is_file() else []
 
 
 def share(hits: int, n: int, brief: bool = False) -> str:
@@ -109,7 +112,7 @@ def share(hits: int, n: int, brief: bool = False) -> str:
     interval = (
         f"±{percent(((high or 0) - (low or 0)) / 2, 0)}" if brief else f"({percent(low, 0)} to {percent(high, 0)})"
     )
-    return f"{percent(hits / n, 0)} {interval} of {n}"
+    return f"{percent(hits / n, 0)} {interval}" + ("" if brief else f" of {n}")
 
 
 def seat_rate(author: Author, brief: bool = False) -> str:
