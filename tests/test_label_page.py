@@ -4,7 +4,6 @@ server against those who should not get in."""
 import http.client
 import json
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ import pytest
 from browser import HOSTILE
 from labelled_runs import judged_run, made_up_run
 
+from plaudit.cli import main
 from plaudit.labelling.plan import Plan, ordered
 from plaudit.labelling.server import LabelServer
 from plaudit.labelling.session import Session, readable
@@ -152,8 +152,9 @@ def test_by_key_by_click_and_undone(chromium: Any, run: Run) -> None:
         assert len(kept(run)) == 6
         page.settle()
         chromium.execute_script("for (let i = 0; i < 5; i++) choose('left')")
-        page.wait(lambda: len(kept(run)) == 7)
-        assert page.count().startswith("7 of "), "a key pressed five times is one answer"
+        page.wait(lambda: page.count().startswith("7 of "))
+        page.settle()
+        assert len(kept(run)) == 7, "a key pressed five times is one answer"
         assert chromium.get_log("browser") == []
 
 
@@ -214,7 +215,7 @@ def test_hostile_text_is_text_and_fits(chromium: Any, tmp_path: Path, width: int
 
 
 def test_two_windows_lose_and_double_nothing(run: Run) -> None:
-    with serving(run) as server:
+    with serving(run, pairs=60) as server:
         one, two = (post(server.url, "next", {"tab": tab}) for tab in "ab")
         assert one["task"]["key"] != two["task"]["key"], "two windows show different pairs"
         assert post(server.url, "next", {"tab": "a"})["task"] == one["task"], (
@@ -312,27 +313,38 @@ def test_a_full_disk_is_told_and_the_answer_can_be_given_again(run: Run, monkeyp
 
 def test_killed_it_goes_on_where_it_was(run: Run) -> None:
     command = [sys.executable, "-m", "plaudit.cli", "label", str(run.folder), "--no-browser", "--pairs", "20"]
-
-    def begin() -> tuple[subprocess.Popen[str], str]:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert process.stdout
-        found = re.search(r"http://127\.0\.0\.1:\d+/\S+/", process.stdout.readline())
-        assert found
-        return process, found[0]
-
-    process, url = begin()
-    state = post(url, "next")
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    found = re.search(r"http://127\.0\.0\.1:\d+/\S+/", process.stdout.readline())
+    assert found
+    state = post(found[0], "next")
     for said in ("left", "right", "tie", "left", "skip"):
-        state = answer(url, state, said)
+        state = answer(found[0], state, said)
     process.kill()
     process.wait()
     before = kept(run)
     assert [label.answer for label in before] == ["left", "right", "tie", "left", "skip"]
-    process, url = begin()
-    again = post(url, "next")
-    assert again["done"] == 5 and again["task"] == state["task"] and again["total"] == state["total"]
-    answer(url, again, "right")
-    process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
-    assert process.returncode == 0 and "6 labels of person" in out and "the judge" in out
+    with serving(run, pairs=20) as server:
+        again = post(server.url, "next")
+        assert again["done"] == 5 and again["total"] == state["total"]
+        assert {k: v["text"] for k, v in again["task"].items() if k != "key"} == {
+            k: v["text"] for k, v in state["task"].items() if k != "key"
+        }
+        answer(server.url, again, "right")
     assert kept(run)[:5] == before and len(kept(run)) == 6
+
+
+def test_ctrl_c_ends_it_and_tells_the_result(run: Run, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    addresses: list[str] = []
+
+    def labels_and_leaves(server: LabelServer) -> None:
+        addresses.append(re.findall(r"http://\S+/", capsys.readouterr().out)[-1])
+        answer(addresses[-1], post(addresses[-1], "next"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LabelServer, "until_finished", labels_and_leaves)
+    assert main(["label", str(run.folder), "--no-browser", "--as", "me"]) == 0
+    out = capsys.readouterr().out
+    assert "1 labels of me" in out and "the judge" in out and len(kept(run)) == 1
+    with pytest.raises(urllib.error.URLError):
+        post(addresses[-1], "next")

@@ -69,6 +69,10 @@ class LabelServer(ThreadingHTTPServer):
         """The address with its secret."""
         return f"http://{LOOPBACK}:{self.server_address[1]}/{self.token}/"
 
+    def until_finished(self) -> None:
+        """Wait for the person's word."""
+        self.ended.wait()
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that hangs up is nobody's fault."""
 
@@ -137,7 +141,8 @@ class Handler(BaseHTTPRequestHandler):
         """What stands behind the secret; None after refusing whoever does not know it or came by another name."""
         host = self.headers.get("Host", "")
         origin = self.headers.get("Origin")
-        site = self.headers.get("Sec-Fetch-Site", "none")
+        # A link to the page may stand anywhere; what it does only the page may ask for.
+        site = self.headers.get("Sec-Fetch-Site", "none") if self.command == "POST" else "none"
         _, token, *rest = [*urlsplit(self.path).path.split("/", 2), "", ""][:3]
         known = secrets.compare_digest(token.encode(), self.server.token.encode())
         here = host.rpartition(":")[0] in NAMES and origin in (None, f"http://{host}")

@@ -86,7 +86,7 @@ def serve(server: LabelServer, browser: bool) -> None:
     if browser and has_screen():
         Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()
     try:
-        server.ended.wait()
+        server.until_finished()
     except KeyboardInterrupt:
         print()
     finally:
