@@ -219,7 +219,7 @@ def test_only_pairs_are_fitted_to_labels(capsys, tmp_path, monkeypatch, route):
 
 
 def test_a_second_model_stands_beside_person_judge_and_world(tmp_path, monkeypatch, capsys):
-    run = judged_run(tmp_path / "r", ("collect", "annotate", "fit"))
+    run = judged_run(tmp_path / "r")
     pairs = answer_all(run, lambda a, b: 1.0 if "hold the key" in a else 0.0, selection="uniform")[:5]
     assert pairs
     same = ScriptedLLM(score=knows, name="twin")
@@ -233,7 +233,12 @@ def test_a_second_model_stands_beside_person_judge_and_world(tmp_path, monkeypat
         monkeypatch.setattr(parts, "make_llm", lambda config, model=model: model)
         assert main(["label", str(run.folder), "--by", "x.gguf", "--pairs", "60", *more]) == 0
     said = capsys.readouterr().out
-    assert "twin" in said and "the world" in said and "biased pairwise prefers the first seat" in said
+    assert (
+        "label: 120 in" in said
+        and "twin" in said
+        and "the world" in said
+        and "biased pairwise prefers the first seat" in said
+    )
     (standing,) = standings(run)
     by_name = {author.name: author for author in standing.authors}
     assert [a.name for a in standing.authors][:2] == [JUDGE, "person"]

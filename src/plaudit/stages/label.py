@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from plaudit.config import RunConfig
-from plaudit.console import console, progress
+from plaudit.console import answers, console
 from plaudit.errors import ConfigError
 from plaudit.labelling import second, summary
 from plaudit.labelling.plan import Plan, ordered
@@ -163,13 +163,13 @@ def by_model(run: Run, model: str, config: RunConfig, options: LabelOptions) -> 
     asking = dataclasses.replace(config, llm=dataclasses.replace(config.llm, model=model, replay=""))
     with (
         open_llm(Run(run.folder, asking, run.budget)) as llm,
-        progress("label", protocol.requests(pairs)) as advance,
+        answers("label", protocol.requests(pairs), lambda: run.budget.usd) as arrived,
     ):
-        answers = protocol.compare(llm, goal_of(run), pairs, advance)
+        said = protocol.compare(llm, goal_of(run), pairs, arrived)
         name = f"{llm.name} {type(protocol).__name__.lower()}{' chat' * judge.chat}"
     # Another way of asking is another author.
-    path = write_file(run.folder, name, second.labels(name, answers, drawn))
-    console.print(f"{len(answers)} pairs by {name} are in {path}", markup=False, soft_wrap=True)
+    path = write_file(run.folder, name, second.labels(name, said, drawn))
+    console.print(f"{len(said)} pairs by {name} are in {path}", markup=False, soft_wrap=True)
     show(run)
 
 
