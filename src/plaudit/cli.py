@@ -231,7 +231,7 @@ def label(words: list[str]) -> int:
     if said.show:
         labelling.show(said.run)
     elif said.by:
-        labelling.by_model(said.run, said.by, said.config, said.options)
+        labelling.by_model(said.run, said.by, said.options, said.config)
     else:
         labelling.label(said.run, said.options)
     return 0

@@ -10,6 +10,7 @@ What comes next follows from the labels given so far and from nothing else: ther
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -125,7 +126,7 @@ class Plan:
         waiting = [p for p, label in given.items() if p not in back and label.answer != "skip" and self.returns(p)]
         due = [p for p in waiting if len(labels) - when[p] > GAP]
         room = max(0, self.target - len(given))
-        fresh = [p for p in self.pairs if p not in given][:room]
+        fresh = list(itertools.islice((p for p in self.pairs if p not in given), room))
         order = [(p, 1) for p in due] + [(p, 0) for p in fresh] + [(p, 1) for p in waiting if p not in due]
         # A return takes the other seats than the pair had, even where another seed would have drawn other ones.
         return [self._returned(given[p]) if turn else self.task(p, 0) for p, turn in order]
@@ -141,4 +142,4 @@ class Plan:
     def _to_return(self, labels: Sequence[Label]) -> int:
         given = {label.pair for label in labels}
         room = max(0, self.target - len({label.pair for label in labels if not label.turn}))
-        return sum(self.returns(p) for p in [p for p in self.pairs if p not in given][:room])
+        return sum(map(self.returns, itertools.islice((p for p in self.pairs if p not in given), room)))

@@ -147,17 +147,22 @@ def painter(run: Run) -> Pictures:
     return paint
 
 
-def by_model(run: Run, model: str, config: RunConfig, options: LabelOptions) -> None:
-    """A second model, about the pairs that people have labelled and as many more as are wanted."""
+def by_model(run: Run, model: str, options: LabelOptions, config: RunConfig | None = None) -> None:
+    """A second model, about the pairs that people have labelled and as many more as are wanted.
+
+    ``config``: the run's settings, with those of the model and of how it is asked changed.
+    """
     run.require("annotate")
-    judge = config.judge
+    config = config or run.config
+    judge, answered = config.judge, judged(run)
     if judge.protocol != run.config.judge.protocol and judge.prompt == run.config.judge.prompt:
         judge = dataclasses.replace(judge, prompt="")  # the run's own is for another question
     route = make_route(run.config.route)
     protocol = make_protocol(judge, route.protocols[0] if route.protocols else "pointwise")
     drawn: dict[Pair, Any] = {x.pair: x.selection for x in read_labels(run.folder, ("person",))}
     wanted = options.pairs or max(PAIRS, len(drawn))
-    for pair in ordered(judged(run), options.select, options.seed):
+    spread = ensemble_spread(run, answered) if options.select == "disputed" else None
+    for pair in ordered(answered, options.select, options.seed, spread):
         drawn.setdefault(pair, options.select)
     pairs = list(drawn)[:wanted]
     asking = dataclasses.replace(config, llm=dataclasses.replace(config.llm, model=model, replay=""))
