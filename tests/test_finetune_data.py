@@ -19,9 +19,9 @@ from plaudit.finetune import leaks
 from plaudit.finetune.gather import PARTS, Visit
 from plaudit.finetune.lessons import lesson, wordings
 from plaudit.finetune.pool import pools, sides
-from plaudit.finetune.rows import Row
+from plaudit.finetune.rows import Row, load_rows
 from plaudit.finetune.settings import AskConfig, DataConfig, FinetuneConfig, load_recipe, recipes
-from plaudit.finetune.synthesize import load_rows, synthesize
+from plaudit.finetune.synthesize import synthesize
 from plaudit.finetune.tasks import compare, inverse, progress, thirds
 from plaudit.judging.pairwise import Pairwise
 from plaudit.judging.pointwise import Pointwise
@@ -131,6 +131,15 @@ def test_a_leak_is_refused_with_the_item(train, held, evaluated, found):
         leaks.check([Row("progress", "Yes", **train)], [Row("progress", "No", **held)], evaluated)
     assert caught.value.items == (found,)
     assert leaks.check([Row("progress", "Yes", seeds=[FINETUNE_SEED])], [Row("progress", "No")], ("slate",))
+
+
+def test_a_leak_is_found_in_a_folder_too(folder, tmp_path):
+    assert leaks.check_folder(folder, Wordle(size=100).hidden)["seeds, train"] > 10
+    shutil.copytree(folder, tmp_path / "data")
+    shutil.copy(folder / "train.parquet", tmp_path / "data" / "held_out.parquet")
+    with pytest.raises(LeakError, match="states are in held-out rows and in rows to train on") as caught:
+        leaks.check_folder(tmp_path / "data", ())
+    assert len(caught.value.items) > 50
 
 
 def test_lessons_are_what_the_judge_asks(rows):

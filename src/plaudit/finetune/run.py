@@ -30,7 +30,8 @@ class Finetune(Folder[FinetuneConfig]):
 
 def data(run: Finetune) -> None:
     """The stage that makes the examples."""
-    from plaudit.finetune.synthesize import load_rows, synthesize
+    from plaudit.finetune.rows import load_rows
+    from plaudit.finetune.synthesize import synthesize
 
     start = time.perf_counter()
     folder = synthesize(run.config, run.stage("data"))
