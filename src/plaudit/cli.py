@@ -93,6 +93,8 @@ def dispatch(words: list[str]) -> int:
         return export(rest)
     if verb == "label":
         return label(rest)
+    if verb == "finetune":
+        return finetune(rest)
     return one_stage(verb, rest)
 
 
@@ -135,6 +137,19 @@ def compare(words: list[str]) -> int:
 
     path = run_arms(config, arms, out or f"runs/compare-{name}", budget)
     print(f"\nreport: {path}")
+    return 0
+
+
+def finetune(words: list[str]) -> int:
+    """``plaudit finetune WORLD [--recipe R] [--out FOLDER] [--data-only] [--SECTION.SETTING VALUE ...]``."""
+    from plaudit.cli_words import parse_finetune
+    from plaudit.finetune.run import STAGES
+    from plaudit.finetune.run import finetune as teach
+
+    stages = ("data",) if "--data-only" in words else STAGES
+    out, name, config = parse_finetune([word for word in words if word != "--data-only"])
+    run = teach(config, out or f"runs/finetune-{name}", stages)
+    print(f"\ndata: {run.folder / 'data'}")
     return 0
 
 

@@ -6,8 +6,9 @@ Settings are read by tyro; what is cut out here before it are options that name 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from plaudit.errors import ConfigError, did_you_mean
 
@@ -15,16 +16,20 @@ if TYPE_CHECKING:
     from plaudit.budget import Budget
     from plaudit.config import RunConfig
     from plaudit.exports.base import ExportOptions
+    from plaudit.finetune.settings import FinetuneConfig
     from plaudit.stages.arms import Arm
     from plaudit.stages.label import LabelOptions
     from plaudit.stages.minari_data import MinariOptions
     from plaudit.stages.play import PlayOptions
     from plaudit.store import Run
 
+C = TypeVar("C")
+
 VERBS = {
     "run": "All stages, from world to report; goes on where it stopped.",
     "compare": "Every way of using the LLM, and controls, side by side.",
     "forecast": "What a comparison will cost, from a small pilot.",
+    "finetune": "Teach a model a world by examples that the world knows.",
     "calibrate": "Try the judging protocols on pairs with known answers.",
     "play": "Watch an episode in the terminal, or play it.",
     "collect": "Gather distinct observations with a policy.",
@@ -90,6 +95,7 @@ OPTIONS = {
     ),
     "compare": ("[--arms NAME ...] [--dry-run]", LEDGERS, "[--max-tokens N] [--max-usd X] [--max-hours H]"),
     "forecast": ("[--arms NAME ...]",),
+    "finetune": ("[--data-only]",),
     "play": (
         "[--policy me|random|expert|llm|RUN|RUN/train/ARM-SEED]",
         "[--reward RUN] [--record FILE.gif|FILE.mp4]",
@@ -256,9 +262,39 @@ def parse_config(verb: str, words: list[str], base: RunConfig | None = None) -> 
 
     ``base`` stands in for the world's usual settings where neither recipe nor world is named.
     """
+    from plaudit.config import RunConfig, load_recipe, recipes
+
+    return parse_settings(verb, words, Kind(RunConfig, recipes, load_recipe, _brought), base)
+
+
+def parse_finetune(words: list[str]) -> tuple[str, str, FinetuneConfig]:
+    """The same for ``plaudit finetune``, whose settings and recipes are its own."""
+    from plaudit.finetune.settings import FinetuneConfig, load_recipe, recipes
+
+    def brought(world: str) -> FinetuneConfig:
+        return FinetuneConfig(world=_brought(world).world)
+
+    return parse_settings("finetune", words, Kind(FinetuneConfig, recipes, load_recipe, brought))
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind(Generic[C]):
+    """A kind of settings."""
+
+    cls: type[C]
+    """The dataclass; it has ``world`` and ``llm``."""
+    recipes: Callable[[], dict[str, Path]]
+    """The recipes that come with plaudit, by name."""
+    load: Callable[[str], C]
+    """Reads one."""
+    brought: Callable[[str], C]
+    """What a world without a recipe brings itself."""
+
+
+def parse_settings(verb: str, words: list[str], kind: Kind[C], base: C | None = None) -> tuple[str, str, C]:
+    """(out, name, settings) for settings of any kind; see :func:`parse_config`."""
     import tyro
 
-    from plaudit.config import RunConfig, load_recipe
     from plaudit.registry import entries, find
     from plaudit.world_file import is_path, split_task, title
 
@@ -280,31 +316,37 @@ def parse_config(verb: str, words: list[str], base: RunConfig | None = None) -> 
         elif world not in entries("worlds"):
             raise ConfigError(f"there is no world {world!r}.{did_you_mean(world, entries('worlds'))}")
     if recipe or world or base is None:
-        base = load_recipe(recipe) if recipe else _usual(world or "doorkey", task)
+        base = kind.load(recipe) if recipe else _usual(kind, world or "doorkey", task)
+    start: Any = base
     if world:
         chosen: Any = {"name": world} | ({"task": task} if task else {})
-        base = dataclasses.replace(base, world=dataclasses.replace(base.world, **chosen))
-    base = dataclasses.replace(base, llm=dataclasses.replace(base.llm, **chosen_llm))
+        start = dataclasses.replace(start, world=dataclasses.replace(start.world, **chosen))
+    start = dataclasses.replace(start, llm=dataclasses.replace(start.llm, **chosen_llm))
 
     what = "[WORLD|RUN]" if verb == "play" else "[WORLD]"
     own = (f"{what} [--recipe NAME|FILE.toml] [--llm MODEL|URL]", *OPTIONS.get(verb, ()))
     last = "[settings, as below]" if verb == "play" else "[--out PATH] [settings, as below]"
     lines = f"\n{' ' * (len(verb) + 9)}".join((*own, last))
     about = f"{VERBS[verb]}\n\nplaudit {verb} {lines}"
-    config = tyro.cli(RunConfig, args=words, default=base, prog=f"plaudit {verb}", description=about)
+    config: Any = tyro.cli(kind.cls, args=words, default=start, prog=f"plaudit {verb}", description=about)
     named = "-".join(filter(None, (title(config.world.name), config.world.task)))
     return out, Path(recipe).stem if recipe else named, config
 
 
-def _usual(world: str, task: str) -> RunConfig:
+def _usual(kind: Kind[C], world: str, task: str) -> C:
     """The recipe of the world's task, else of the world, else the settings that the world itself brings."""
-    from plaudit.config import RunConfig, from_dict, load_recipe, recipes
-    from plaudit.registry import load
     from plaudit.world_file import is_path
 
     for name in () if is_path(world) else (f"{world}-{task}", world):
-        if name in recipes():
-            return load_recipe(name)
+        if name in kind.recipes():
+            return kind.load(name)
+    return kind.brought(world)
+
+
+def _brought(world: str) -> RunConfig:
+    from plaudit.config import RunConfig, from_dict
+    from plaudit.registry import load
+
     return from_dict(RunConfig, dict(load("worlds", world).settings))
 
 

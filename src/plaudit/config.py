@@ -349,19 +349,27 @@ def _check(hint: Any, value: Any, path: str) -> Any:
     return value
 
 
+def recipe_files(folder: str = "") -> dict[str, Path]:
+    """The recipes in a folder of those that come with plaudit, by name."""
+    path = Path(str(resources.files("plaudit") / "recipes")) / folder
+    return {p.stem: p for p in sorted(path.glob("*.toml"))}
+
+
 def recipes() -> dict[str, Path]:
     """The recipes that come with plaudit, by name."""
-    folder = Path(str(resources.files("plaudit") / "recipes"))
-    return {p.stem: p for p in sorted(folder.glob("*.toml"))}
+    return recipe_files()
 
 
 def load_recipe(name: str) -> RunConfig:
     """The recipe of this name, or the TOML file at this path."""
-    path = Path(name) if name.endswith(".toml") else recipes().get(name)
+    return read_recipe(RunConfig, name, recipes())
+
+
+def read_recipe(cls: type[T], name: str, known: dict[str, Path]) -> T:
+    """Settings of this kind from a recipe that is known by this name, or from the TOML file at this path."""
+    path = Path(name) if name.endswith(".toml") else known.get(name)
     if path is None:
-        raise ConfigError(
-            f"there is no recipe {name!r}.{did_you_mean(name, recipes())} Or give the path of a .toml file."
-        )
+        raise ConfigError(f"there is no recipe {name!r}.{did_you_mean(name, known)} Or give the path of a .toml file.")
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -369,7 +377,7 @@ def load_recipe(name: str) -> RunConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"the recipe {name!r} is not valid TOML: {error}.") from None
     values.pop("about", None)
-    return from_dict(RunConfig, values)
+    return from_dict(cls, values)
 
 
 def validate(config: RunConfig) -> None:

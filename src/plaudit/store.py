@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, is_dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar, Generic, Self, TypeVar, cast
 
 from plaudit import __version__
 from plaudit.budget import Budget
@@ -61,15 +61,29 @@ PEOPLE, MODELS = "labels/people", "labels/models"
 """Folders of labels beside the judge's, one file for each author; see ``labels.py``."""
 
 
-class Run:
-    """A folder with a configuration."""
+C = TypeVar("C")
 
-    def __init__(self, folder: Path, config: RunConfig, budget: Budget | None = None) -> None:
+
+class Folder(Generic[C]):
+    """A folder with a configuration, whose stages are done once; a subclass says of what kind."""
+
+    settings: ClassVar[type[Any]]
+    """The dataclass of its settings."""
+    verb: ClassVar[str]
+    """The command that makes such a folder."""
+    stages: ClassVar[tuple[str, ...]]
+    """Its stages, in order."""
+    needs: ClassVar[dict[str, tuple[str, ...]]]
+    """The settings that decide a stage's result, beside those of the stages before it."""
+    files: ClassVar[dict[str, tuple[tuple[str, str], ...]]]
+    """Settings that may name a file or folder; when that changes, the stage is done again."""
+
+    def __init__(self, folder: Path, config: C, budget: Budget | None = None) -> None:
         self.folder, self.config = folder, config
         self.budget = budget or Budget()
 
     @classmethod
-    def create(cls, folder: Path, config: RunConfig) -> Run:
+    def create(cls, folder: Path, config: C) -> Self:
         """Make the folder, or go on with it where its settings are the same; refuse where they are not."""
         if (folder / "run.json").exists():
             run = cls.open(folder)
@@ -81,6 +95,7 @@ class Run:
                 )
             return cls(folder, config)
         run, record = cls(folder, config), {"format": FORMAT, "config": to_dict(config)} | provenance()
+        record |= {} if cls.verb == Run.verb else {"verb": cls.verb}
         with explain_disk_errors(folder):
             # Hidden files may be what a killed start has left.
             if folder.exists() and any(not p.name.startswith(".") for p in folder.iterdir()):
@@ -90,13 +105,16 @@ class Run:
         return run
 
     @classmethod
-    def open(cls, folder: Path) -> Run:
+    def open(cls, folder: Path) -> Self:
         """An existing run; a clear error where it is none, damaged, or made by a newer plaudit."""
+        made = f"plaudit {cls.verb} doorkey --out {folder}"
         if not (folder / "run.json").is_file():
-            raise StoreError(f"{folder} is no run: it has no run.json. Make one: plaudit run doorkey --out {folder}")
+            raise StoreError(f"{folder} is no run: it has no run.json. Make one: {made}")
         record = read_json(folder / "run.json")
         if not isinstance(record, dict) or not isinstance(record.get("format"), int) or "config" not in record:
             raise _unreadable(folder / "run.json", "it is not the record of a run")
+        if (verb := record.get("verb", Run.verb)) != cls.verb:
+            raise StoreError(f"{folder} is a folder of plaudit {verb}, not of plaudit {cls.verb}. Make one: {made}-2")
         if record["format"] > FORMAT:
             raise StoreError(
                 f"{folder} was made by a newer plaudit ({record.get('plaudit')}, folder format {record['format']}; "
@@ -108,7 +126,7 @@ class Run:
                 f"this is {__version__}, format {FORMAT}). Its report still opens; make the run anew: --out NAME"
             )
         try:
-            return cls(folder, from_dict(RunConfig, record["config"]))
+            return cls(folder, cast(C, from_dict(cls.settings, record["config"])))
         except ConfigError as error:
             raise StoreError(
                 f"{folder} was made by plaudit {record.get('plaudit')} with settings that this one "
@@ -130,10 +148,10 @@ class Run:
     def expected(self, name: str) -> str:
         """Fingerprint of all that this stage's result depends on: settings, files they name, and earlier stages."""
         config, parts = _decisive(self.config), list[Any]()
-        for stage in STAGES[: STAGES.index(name) + 1]:
-            parts += [[key, config[key]] for key in NEEDS[stage]]
-            parts += [_file_mark(config[section][key]) for section, key in FILES.get(stage, ())]
-            if stage == "collect" and config["world"]["name"].endswith(".py"):
+        for stage in self.stages[: self.stages.index(name) + 1]:
+            parts += [[key, config[key]] for key in self.needs[stage]]
+            parts += [_file_mark(config[section][key]) for section, key in self.files.get(stage, ())]
+            if "world" in self.needs[stage] and config["world"]["name"].endswith(".py"):
                 parts.append(_file_mark(config["world"]["name"]))
             if stage == "fit" and config["fit"]["labels"] != "judge":
                 parts.append(_contents(Path(config["fit"]["labels_from"] or self.folder) / PEOPLE))
@@ -175,8 +193,21 @@ class Run:
     def require(self, name: str) -> Path:
         """Folder of a stage that must be finished."""
         if self.finished(name) is None:
-            raise StoreError(f"{self.folder}: the stage {name!r} is not finished. Type: plaudit {name} {self.folder}")
+            raise StoreError(f"{self.folder}: the stage {name!r} is not finished. {self.cure(name)}")
         return self.folder / name
+
+    def cure(self, name: str) -> str:
+        """How a missing stage is done."""
+        return f"Type: plaudit {self.verb} --out {self.folder}, with the same settings"
+
+
+class Run(Folder[RunConfig]):
+    """A run: from the world to the report."""
+
+    settings, verb, stages, needs, files = RunConfig, "run", STAGES, NEEDS, FILES
+
+    def cure(self, name: str) -> str:
+        return f"Type: plaudit {name} {self.folder}"
 
 
 @contextlib.contextmanager
@@ -194,10 +225,10 @@ def folder_lock(folder: Path) -> Iterator[None]:
         yield
 
 
-def _decisive(config: RunConfig) -> dict[str, Any]:
+def _decisive(config: Any) -> dict[str, Any]:
     values = to_dict(config)
     for section, key in INERT:
-        del values[section][key]
+        values.get(section, {}).pop(key, None)
     return values
 
 

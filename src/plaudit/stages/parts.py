@@ -27,8 +27,9 @@ from plaudit.store import Run
 from plaudit.world_file import split_task
 
 EVALUATION_SEED = 800_000_000
-"""Evaluation's seeds start here; training's end below 500 million, collecting's and calibration's lie between."""
+"""Evaluation's seeds start here; training's end below 500 million, collecting's, fine-tuning's and so on lie between."""
 COLLECT_SEED = 500_000_000
+FINETUNE_SEED = 600_000_000
 CALIBRATION_SEED = 700_000_000
 
 
@@ -57,16 +58,20 @@ def settled(config: RunConfig) -> RunConfig:
 
     A file's path becomes absolute.
     """
-    filled = {"name": split_task(config.world.name)[0]} | world_choices(config.world)
     files: dict[str, Any] = {key: getattr(config.llm, key) for key in ("ledger", "replay")}
     files = {key: name and str(Path(name).absolute()) for key, name in files.items()}
     labels = config.fit.labels_from and str(Path(config.fit.labels_from).absolute())
     return dataclasses.replace(
         config,
-        world=dataclasses.replace(config.world, **filled),
         fit=dataclasses.replace(config.fit, labels_from=labels),
+        world=settled_world(config.world),
         llm=dataclasses.replace(config.llm, **files),
     )
+
+
+def settled_world(config: WorldConfig) -> WorldConfig:
+    """The same with all that the world leaves to choose filled in; a file's path becomes absolute."""
+    return dataclasses.replace(config, **{"name": split_task(config.name)[0]} | world_choices(config))
 
 
 def world_choices(config: WorldConfig) -> dict[str, Any]:
@@ -137,12 +142,16 @@ def make_policy(config: RunConfig, name: str, world: World, seed: int) -> Policy
         return RandomPolicy(world.action_space, seed)
     if name == "expert":
         return make_expert(world)
+    return load_agent(Path(name), world, seed)
+
+
+def load_agent(folder: Path, world: World, seed: int) -> Policy:
+    """The agent in this folder."""
     from plaudit.policies.trained import TrainedPolicy
 
-    folder = Path(name)
     if not folder.is_dir():
         raise StoreError(
-            f"there is no policy {name!r}. Give 'random', 'expert' or the folder of a trained agent: "
+            f"there is no policy {str(folder)!r}. Give 'random', 'expert' or the folder of a trained agent: "
             "runs/NAME/train/ARM-SEED"
         )
     return TrainedPolicy.load(folder, world.observation_space, world.action_space, seed)
