@@ -106,7 +106,7 @@ class Echo:
         if isinstance(prompt, list):  # a picture's colour is one more word, before the text
             prompt = " ".join(part["text"] if part["type"] == "text" else colour(part) for part in prompt)
         choice: dict[str, Any] = {"finish_reason": "stop", "index": 0}
-        said: Any = 7 if fault == "content" else ("Yes" if "Yes" in prompt else prompt.split()[-1])
+        said: Any = 7 if fault == "content" else ("Yes" if "Yes" in prompt else (prompt.split() or [""])[-1])
         choice |= {"message": {"role": "assistant", "content": said}} if chat else {"text": said}
         if asked.get("logprobs") and self.logprobs and fault != "no-logprobs":
             yes = likely(prompt)

@@ -25,6 +25,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from plaudit.config import LLMConfig
 from plaudit.errors import ConfigError, LLMError
 from plaudit.llms import transformers_files as files
@@ -44,7 +46,7 @@ ENDS = ("<|endoftext|>", "<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>",
 
 
 class TransformersLLM(LocalLLM):
-    """A transformers model, text or vision-language: a folder, ORG/NAME of the hub, or embedded.
+    """Text and vision-language models by transformers; LoRA adapters, a GPU.
 
     Args:
         spec: a folder, a model of the hub (from its cache where there is no network), a GGUF file, or ``embedded``.
@@ -76,7 +78,7 @@ class TransformersLLM(LocalLLM):
         dtype = torch.float32 if self.device.type == "cpu" else torch.bfloat16
         try:
             self._load(folder, adapter, dtype)
-        except (ImportError, KeyError, OSError, RuntimeError, ValueError) as error:
+        except (ImportError, KeyError, OSError, RuntimeError, SafetensorError, ValueError) as error:
             raise LLMError(f"the model in {folder} cannot be loaded: {str(error)[:300]}. Try another folder") from error
         own = getattr(self._config, "max_position_embeddings", None) or 4096
         self.context = min(context or 4096, own)
