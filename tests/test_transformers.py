@@ -64,6 +64,18 @@ def test_choose_equals_plain_evaluation(llm, monkeypatch, rows):
     assert replies[0].prompt_tokens == len(asked[0].prompt)
 
 
+def test_padding_does_not_move_a_sliding_window(tmp_path):
+    llm = TransformersLLM(str(tiny_models.make_text(tmp_path / "mistral", window=32)))
+    for request, reply in zip(questions(), llm.choose(questions()), strict=True):
+        np.testing.assert_allclose(reply.logprobs, forced(llm, request), atol=1e-3)
+    written = llm.generate(
+        [Request(PREFIX + end, max_tokens=4) for end in ("The robot slept well", "Or not", "Or now")]
+    )
+    ids = torch.tensor([llm._prompt_tokens(Request(PREFIX + "Or not"))])
+    plain = llm._model.generate(ids, max_new_tokens=4, do_sample=False)[0, ids.shape[1] :].tolist()
+    assert written[1].text == llm._text([token for token in plain if not llm._ends(token)])
+
+
 def test_shared_tokens_are_evaluated_once_and_kept_for_the_next_call(llm):
     def evaluated(requests):
         before = llm.stats.tokens

@@ -15,6 +15,8 @@ from transformers import (
     LlavaConfig,
     LlavaForConditionalGeneration,
     LlavaProcessor,
+    MistralConfig,
+    MistralForCausalLM,
     PreTrainedTokenizerFast,
 )
 
@@ -55,11 +57,13 @@ def text_config(vocabulary: int, **more: Any) -> LlamaConfig:
     )
 
 
-def make_text(folder: Path, seed: int = 0) -> Path:
-    """A Llama."""
+def make_text(folder: Path, seed: int = 0, window: int = 0) -> Path:
+    """A Llama; with a window of attention, its kin Mistral."""
     torch.manual_seed(seed)
     reader = tokenizer(TEXT_ONLY)
-    model = LlamaForCausalLM(text_config(len(reader), initializer_range=0.1))
+    config = text_config(len(reader), initializer_range=0.1)
+    sliding = MistralConfig(**config.to_diff_dict() | {"sliding_window": window, "model_type": "mistral"})
+    model = MistralForCausalLM(sliding) if window else LlamaForCausalLM(config)
     model.save_pretrained(folder)
     reader.save_pretrained(folder)
     return folder

@@ -57,6 +57,8 @@ class TransformersLLM(LocalLLM):
         rows: prompts side by side to begin with.
     """
 
+    window = 8 * ROWS
+
     def __init__(
         self,
         spec: str = "embedded",
@@ -82,6 +84,9 @@ class TransformersLLM(LocalLLM):
             raise LLMError(f"the model in {folder} cannot be loaded: {str(error)[:300]}. Try another folder") from error
         own = getattr(self._config, "max_position_embeddings", None) or 4096
         self.context = min(context or 4096, own)
+        windows = [getattr(self._config, key, None) for key in ("sliding_window", "attention_chunk_size")]
+        # A window counts padding as it counts tokens: in such models only prompts of one length go side by side.
+        self._padded = not any(window and window < self.context for window in windows)
         known = f"+{Path(adapter).resolve().name}:{files.fingerprint(Path(adapter))}" if adapter else ""
         name = Path(spec).name if files.HUB.fullmatch(spec) else folder.name
         self.name = f"transformers:{name}:{files.fingerprint(folder)}{known}:{str(dtype).removeprefix('torch.')}"
@@ -202,6 +207,8 @@ class TransformersLLM(LocalLLM):
                 group.sort(key=lambda strand: -len(strand.path))
                 while group:
                     size = max(1, min(self.rows, BATCH_TOKENS // len(group[0].path)))
+                    if not self._padded:
+                        size = min(size, sum(len(strand.path) == len(group[0].path) for strand in group))
                     group = self._batch(group[:size], shared, tell) + group[size:]
             for strand in seeing:
                 self._batch([strand], 0, tell)
