@@ -10,6 +10,8 @@ Left out: everything that OpenAIServer does not use.
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
 import json
 import math
 import threading
@@ -30,6 +32,7 @@ class Echo:
     every: int = 10
     """Of so many requests three are answered with a fault, each in turn."""
     key: str = ""
+    model: str = "echo"
     endpoints: tuple[str, ...] = ("completions", "chat/completions")
     logprobs: bool = True
     seconds: float = 0.0
@@ -70,7 +73,7 @@ class Echo:
         if self.key and headers.get("authorization") != f"Bearer {self.key}":
             return 401, _json({"error": {"message": f"wrong key {headers.get('authorization')}"}}), ""
         if path == "models":
-            return 200, _json({"data": [{"id": "echo"}]}), ""
+            return 200, _json({"data": [{"id": self.model}]}), ""
         if path not in self.endpoints:
             return 404, _json({"error": {"message": "no such path"}}), ""
         if self.busy > self.limit:
@@ -100,8 +103,10 @@ class Echo:
     def body(self, path: str, asked: dict[str, Any], fault: str) -> dict[str, Any]:
         chat = path.startswith("chat")
         prompt = asked["messages"][0]["content"] if chat else asked["prompt"]
+        if isinstance(prompt, list):  # a picture's colour is one more word, before the text
+            prompt = " ".join(part["text"] if part["type"] == "text" else colour(part) for part in prompt)
         choice: dict[str, Any] = {"finish_reason": "stop", "index": 0}
-        said: Any = 7 if fault == "content" else ("Yes" if "Yes" in prompt else prompt.split()[-1])
+        said: Any = 7 if fault == "content" else ("Yes" if "Yes" in prompt else (prompt.split() or [""])[-1])
         choice |= {"message": {"role": "assistant", "content": said}} if chat else {"text": said}
         if asked.get("logprobs") and self.logprobs and fault != "no-logprobs":
             yes = likely(prompt)
@@ -114,6 +119,17 @@ class Echo:
             choice["finish_reason"] = "content_filter"
         choices = [] if fault == "empty" else [choice] * asked.get("n", 1)
         return {"choices": choices, "usage": {"prompt_tokens": len(prompt.split()), "completion_tokens": 1}}
+
+
+def colour(part: dict[str, Any]) -> str:
+    """The first pixel of a picture that was sent, e.g. ``#ff0000``."""
+    from PIL import Image
+
+    kind, _, data = part["image_url"]["url"].partition(",")
+    if part["type"] != "image_url" or kind != "data:image/png;base64":
+        raise ValueError(part)
+    red, green, blue = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB").getpixel((0, 0))  # type: ignore[misc]
+    return f"#{red:02x}{green:02x}{blue:02x}"
 
 
 def likely(prompt: str) -> float:

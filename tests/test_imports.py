@@ -54,7 +54,7 @@ MAY = {
     "recording": {"store", "vector"},
     "labels": {"errors", "store", "types"},
     "envs": {"errors", "spaces", "types", "vector"},
-    "llms": {"budget", "errors", "types"},
+    "llms": {"budget", "config", "errors", "types"},
     "prompts": {"errors"},
     "policies": {"errors", "envs", "llms", "encoder", "prompts", "spaces", "store", "types", "rl", "vector"},
     "rollout": {"envs", "policies", "recording", "vector", "types"},

@@ -177,7 +177,7 @@ def show_forecast(config: RunConfig, arms: list[Arm]) -> int:
     from plaudit.stages.parts import check_llm
 
     validate(config)
-    check_llm(config)
+    check_llm(config.llm)
     for arm in arms:
         print(f"  {arm.name:15} {arm.about}")
     show(estimate(config, arms), config)

@@ -45,7 +45,12 @@ class LLMConfig:
     """The language model."""
 
     model: str = "embedded"
-    """'embedded' (SmolLM2-135M-Instruct, no network), a GGUF file, a server http://HOST:PORT/v1, or openai:MODEL."""
+    """'embedded' (SmolLM2-135M-Instruct, no network), a GGUF file, a server http://HOST:PORT/v1, openai:MODEL, or
+    transformers:FOLDER (transformers:embedded, transformers:ORG/NAME)."""
+    adapter: str = ""
+    """LoRA adapter on top of the model: a GGUF file for GGUF models, a folder of peft's for transformers."""
+    device: str = "auto"
+    """transformers: 'cuda', 'mps' or 'cpu' (cuda:1 for the second one); 'auto' takes the first of these that is there."""
     threads: int = 0
     """Processor threads; 0 takes as many as this process may use."""
     context: int = 4096

@@ -44,8 +44,8 @@ NEEDS: dict[str, tuple[str, ...]] = {
 """The settings that decide a stage's result, beside those of the stages before it."""
 FILES = {
     "collect": (("collect", "policy"),),
-    "annotate": (("judge", "prompt"), ("llm", "model"), ("code", "prompt"), ("embedding", "model")),
-    "evaluate": (("policy", "prompt"), ("llm", "model")),
+    "annotate": (("judge", "prompt"), ("llm", "model"), ("llm", "adapter"), ("code", "prompt"), ("embedding", "model")),
+    "evaluate": (("policy", "prompt"), ("llm", "model"), ("llm", "adapter")),
 }
 """Settings that may name a file or folder; when that changes, the stage is done again."""
 INERT = {
@@ -234,6 +234,7 @@ def _decisive(config: Any) -> dict[str, Any]:
 
 def _file_mark(name: str) -> list[Any]:
     """What changes when a named file does: its size and time; for a folder (an agent, a model) those of its files."""
+    name = name.partition(":")[2] if name.startswith("transformers:") else name
     path = Path(name)
     files = sorted(p for p in path.iterdir() if p.is_file()) if name and path.is_dir() else [path]
     return [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in files if p.is_file()]

@@ -6,23 +6,21 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Iterator
-from importlib import util
 from pathlib import Path
 from typing import Any
 
 from gymnasium.vector import VectorEnv
 
 from plaudit import prompts, registry
-from plaudit.config import JudgeConfig, LLMConfig, RunConfig, WorldConfig
+from plaudit.config import JudgeConfig, RunConfig, WorldConfig
 from plaudit.envs.base import World
-from plaudit.errors import ConfigError, MissingExtraError, StoreError, did_you_mean
-from plaudit.llms.base import LLM
+from plaudit.errors import ConfigError, StoreError, did_you_mean
 from plaudit.llms.ledger import Ledger, LedgerLLM
-from plaudit.llms.openai_ways import is_server
-from plaudit.llms.replay import ReplayLLM
 from plaudit.policies.base import Policy
 from plaudit.policies.random import RandomPolicy
 from plaudit.routes.base import Route
+from plaudit.stages.models import check_llm as check_llm
+from plaudit.stages.models import make_llm as make_llm
 from plaudit.store import Run
 from plaudit.world_file import split_task
 
@@ -58,7 +56,7 @@ def settled(config: RunConfig) -> RunConfig:
 
     A file's path becomes absolute.
     """
-    files: dict[str, Any] = {key: getattr(config.llm, key) for key in ("ledger", "replay")}
+    files: dict[str, Any] = {key: getattr(config.llm, key) for key in ("adapter", "ledger", "replay")}
     files = {key: name and str(Path(name).absolute()) for key, name in files.items()}
     labels = config.fit.labels_from and str(Path(config.fit.labels_from).absolute())
     return dataclasses.replace(
@@ -176,7 +174,7 @@ def check(config: RunConfig) -> None:
     route = make_route(config.route)
     route.check(config, world)
     if route.asks or config.collect.policy == "llm":
-        check_llm(config)
+        check_llm(config.llm)
 
 
 def check_agent(config: RunConfig, world: World) -> None:
@@ -185,41 +183,6 @@ def check_agent(config: RunConfig, world: World) -> None:
 
     trainer_class(config.train.algorithm)
     make_agent(agent_record(config.train), world.observation_space, world.action_space)
-
-
-def check_llm(config: RunConfig) -> None:
-    """Raise now what loading the model would raise later, without loading it; a server is looked for, asked nothing."""
-    if config.llm.replay:
-        make_llm(config.llm).close()
-        return
-    if config.llm.ledger:
-        Ledger(Path(config.llm.ledger)).close()
-    if is_server(config.llm.model):
-        _make_server(config.llm, probe=False).close()
-        return
-    if "/" not in config.llm.model and not config.llm.model.endswith(".gguf"):
-        registry.find("llms", config.llm.model)  # a name, and if it is misspelt: did you mean
-    from plaudit.llms import weights
-
-    if util.find_spec("cyllama") is None:
-        raise MissingExtraError("the embedded model needs the package 'cyllama'. Type: pip install 'plaudit[embedded]'")
-    weights.resolve(config.llm.model)
-
-
-def make_llm(config: LLMConfig) -> LLM:
-    """The language model, loaded; or the ledger that stands in for it."""
-    if config.replay:
-        return ReplayLLM(config.replay, config.model)
-    if is_server(config.model):
-        return _make_server(config, probe=True)
-    cls = registry.load("llms", "embedded")
-    return cls(config.model, threads=config.threads or None, context=config.context)
-
-
-def _make_server(config: LLMConfig, probe: bool) -> LLM:
-    """The client of the server that the settings name."""
-    options = {k: v for k, v in vars(config).items() if k not in ("model", "threads", "context", "ledger", "replay")}
-    return registry.load("llms", "openai")(config.model, **options, probe=probe)
 
 
 def make_protocol(config: JudgeConfig, own: str = "pointwise") -> Any:
