@@ -60,12 +60,14 @@ CEILINGS = {"--max-tokens": int, "--max-usd": float, "--max-hours": float}
 """Hard ceilings: what would pass one is not begun, what is done is kept."""
 LEDGERS = "[--ledger SHARED.sqlite | --replay LEDGER.sqlite]"
 """Short forms of the settings llm.ledger and llm.replay."""
+PLACED = ("run", "compare", "calibrate")
+"""Verbs that ask many questions, or train: they take ``--on``."""
+ON = "[--on ray|HOST:PORT|ray://HOST:PORT]"
+"""Short form of the setting cluster.on."""
 OPTIONS = {
-    "run": (
-        LEDGERS,
-        "[--max-tokens N] [--max-usd X] [--max-hours H]",
-    ),
-    "compare": ("[--arms NAME ...] [--dry-run]", LEDGERS, "[--max-tokens N] [--max-usd X] [--max-hours H]"),
+    "run": (LEDGERS, "[--max-tokens N] [--max-usd X] [--max-hours H]", ON),
+    "compare": ("[--arms NAME ...] [--dry-run]", LEDGERS, "[--max-tokens N] [--max-usd X] [--max-hours H]", ON),
+    "calibrate": ("[--pairs N]", ON),
     "forecast": ("[--arms NAME ...]",),
     "play": (
         "[--policy me|random|expert|llm|RUN|RUN/train/ARM-SEED]",
@@ -203,6 +205,7 @@ def parse_config(verb: str, words: list[str], base: RunConfig | None = None) -> 
     for option in ("--ledger", "--replay") if verb in ("run", "compare") else ():
         words, file = take(words, option)
         chosen_llm |= {option.removeprefix("--"): file} if file else {}
+    words, on = take(words, "--on") if verb in PLACED else (words, "")
     world = task = ""
     if words and not words[0].startswith("-"):
         (world, task), words = split_task(words[0]), words[1:]
@@ -219,6 +222,7 @@ def parse_config(verb: str, words: list[str], base: RunConfig | None = None) -> 
         chosen: Any = {"name": world} | ({"task": task} if task else {})
         base = dataclasses.replace(base, world=dataclasses.replace(base.world, **chosen))
     base = dataclasses.replace(base, llm=dataclasses.replace(base.llm, **chosen_llm))
+    base = placed(base, on)
 
     what = "[WORLD|RUN]" if verb == "play" else "[WORLD]"
     own = (f"{what} [--recipe NAME|FILE.toml] [--llm MODEL|URL]", *OPTIONS.get(verb, ()))
@@ -228,6 +232,11 @@ def parse_config(verb: str, words: list[str], base: RunConfig | None = None) -> 
     config = tyro.cli(RunConfig, args=words, default=base, prog=f"plaudit {verb}", description=about)
     named = "-".join(filter(None, (title(config.world.name), config.world.task)))
     return out, Path(recipe).stem if recipe else named, config
+
+
+def placed(config: RunConfig, on: str) -> RunConfig:
+    """The same settings for another place; empty changes nothing."""
+    return dataclasses.replace(config, cluster=dataclasses.replace(config.cluster, on=on or config.cluster.on))
 
 
 def _usual(world: str, task: str) -> RunConfig:

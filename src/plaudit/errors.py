@@ -63,6 +63,12 @@ class BudgetError(PlauditError):
     exit_code = 8
 
 
+class ClusterError(PlauditError):
+    """A cluster that cannot be reached, or has no room."""
+
+    exit_code = 10
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``" Did you mean 'doorkey'?"`` for a near miss, else the list of what there is."""
     known = sorted(known)

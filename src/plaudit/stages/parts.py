@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 from collections.abc import Iterator
 from importlib import util
@@ -14,6 +15,7 @@ from gymnasium.vector import VectorEnv
 
 from plaudit import prompts, registry
 from plaudit.config import JudgeConfig, LLMConfig, RunConfig, WorldConfig
+from plaudit.console import console
 from plaudit.envs.base import World
 from plaudit.errors import ConfigError, MissingExtraError, StoreError, did_you_mean
 from plaudit.llms.base import LLM
@@ -104,9 +106,24 @@ def open_llm(run: Run, max_failures: float = 1.0) -> Iterator[LedgerLLM]:
     """The run's model behind the run's ledgers and budget; all are closed at the end."""
     with contextlib.ExitStack() as stack:
         own, shared = (each and stack.enter_context(contextlib.closing(each)) for each in ledgers(run))
-        llm = stack.enter_context(contextlib.closing(make_llm(run.config.llm)))
+        llm = stack.enter_context(contextlib.closing(place_llm(run.config)))
         assert own is not None
-        yield LedgerLLM(llm, own, max_failures, run.budget, shared)
+        try:
+            yield LedgerLLM(llm, own, max_failures, run.budget, shared)
+        finally:
+            if again := getattr(llm, "asked_again", 0):
+                console.print(f"a worker died: up to {again:,} questions were asked twice")
+
+
+def place_llm(config: RunConfig) -> LLM:
+    """The language model, in this process or on a cluster's workers, as the settings want it."""
+    if config.cluster.on == "local" or config.llm.replay:
+        return make_llm(config.llm)
+    from plaudit.stages.cluster import spread
+
+    # Threads are a worker's own, not all that its node has.
+    threads = config.llm.threads or max(1, int(config.cluster.cpus))
+    return spread(functools.partial(make_llm, dataclasses.replace(config.llm, threads=threads)), config.cluster)
 
 
 def ledgers(run: Run) -> tuple[Ledger, Ledger | None]:
