@@ -179,10 +179,11 @@ class RayLLM:
         try:
             loaded = self._ray.get(ref)
         except self._ray.exceptions.RayActorError as error:
+            if "creation task" in str(error):  # it did not die, it could not be born
+                last = str(error).strip().splitlines()[-1]
+                raise LLMError(f"a worker cannot be started: {last}. Is plaudit installed on every node?") from None
             self._died(worker, None, error)
             return
-        except self._ray.exceptions.RayError as error:
-            raise LLMError(f"a worker cannot be started: {_brief(error)} Is plaudit installed on every node?") from None
         if loaded.error is not None:
             raise loaded.error
         worker.loaded = loaded

@@ -6,10 +6,12 @@ Recipes for SLURM and Kubernetes are in ``examples/``; figures in ``docs/scaling
 
 from __future__ import annotations
 
+import importlib
 import os
 import socket
 import warnings
 from collections.abc import Callable
+from importlib import util
 from typing import Any
 
 from plaudit.config import ClusterConfig
@@ -31,10 +33,9 @@ def connect(config: ClusterConfig) -> Any:
         settings["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # Ray's name, on Linux too, for listening on loopback only
     for name, value in settings.items():  # read when ray is imported, and by the processes that it starts
         os.environ.setdefault(name, value)
-    try:
-        import ray
-    except ModuleNotFoundError:
-        raise MissingExtraError("--on needs the package 'ray'. Type: pip install 'plaudit[ray]'") from None
+    check(config)
+    import ray
+
     if ray.is_initialized():
         return ray
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
@@ -43,7 +44,6 @@ def connect(config: ClusterConfig) -> Any:
         options |= {"address": "local", "num_cpus": room, "include_dashboard": False}
         options["object_store_memory"] = STORE_BYTES
     else:
-        _knock(config.on)
         options["address"] = config.on
     try:
         with warnings.catch_warnings(action="ignore"):
@@ -52,28 +52,27 @@ def connect(config: ClusterConfig) -> Any:
         said = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise ClusterError(f"no Ray cluster at {config.on}: {said} Start one: ray start --head") from None
     # A paragraph for each worker that dies would go into the progress bar; what matters of it is said in our words.
-    import ray._private.worker as private
+    private = importlib.import_module("ray._private.worker")
 
     if hasattr(private, "print_to_stdstream"):
-        private.print_to_stdstream = lambda *_, **__: None
+        vars(private)["print_to_stdstream"] = lambda *_, **__: None
     return ray
 
 
-def _knock(address: str) -> None:
-    """Raise at once where nobody listens; Ray itself would try for two minutes, and then end the process."""
-    if address == "auto":
+def check(config: ClusterConfig) -> None:
+    """Raise now where nobody listens; Ray itself would try for two minutes, and then end the process."""
+    if util.find_spec("ray") is None:
+        raise MissingExtraError("--on needs the package 'ray'. Type: pip install 'plaudit[ray]'")
+    if config.on.startswith("ray://") and util.find_spec("grpc") is None:
+        raise MissingExtraError("ray:// needs the package 'grpcio'. Type: pip install 'ray[client]'")
+    if config.on in ("local", "ray", "auto"):
         return
-    if address.startswith("ray://"):
-        try:
-            import grpc  # noqa: F401
-        except ModuleNotFoundError:
-            raise MissingExtraError("ray:// needs the package 'grpcio'. Type: pip install 'ray[client]'") from None
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    host, _, port = config.on.removeprefix("ray://").rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
     except (OSError, ValueError, OverflowError) as error:
         raise ClusterError(
-            f"no Ray cluster at {address}: {error}. Is it up (ray status there), and is that its address? ray start "
+            f"no Ray cluster at {config.on}: {error}. Is it up (ray status there), and is that its address? ray start "
             "--head prints HOST:6379; ray:// takes port 10001."
         ) from None
 

@@ -174,6 +174,10 @@ def make_expert(world: World) -> Policy:
 
 def check(config: RunConfig) -> None:
     """Raise now what a stage would raise later: a part that is missing, damaged or does not fit."""
+    if config.cluster.on != "local":
+        from plaudit.stages import cluster
+
+        cluster.check(config.cluster)
     world = make_world(config.world)
     if config.collect.policy != "llm":
         make_policy(config, config.collect.policy, world, config.seed)
