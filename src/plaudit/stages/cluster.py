@@ -48,9 +48,13 @@ def connect(config: ClusterConfig) -> Any:
     try:
         with warnings.catch_warnings(action="ignore"):
             ray.init(**options)
-    except (Exception, SystemExit) as error:
-        said = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-        raise ClusterError(f"no Ray cluster at {config.on}: {said} Start one: ray start --head") from None
+    except (Exception, SystemExit) as error:  # Ray ends the process where a cluster is silent
+        silent = isinstance(error, SystemExit) or not str(error).strip()
+        said = "it does not answer." if silent else str(error).strip().splitlines()[0][:300]
+        raise ClusterError(
+            f"no way into the Ray cluster at {config.on}: {said} Does it want a token (RAY_AUTH_MODE=token), is it of "
+            "the same Ray and Python? ray status, there, says how it is."
+        ) from None
     # A paragraph for each worker that dies would go into the progress bar; what matters of it is said in our words.
     private = importlib.import_module("ray._private.worker")
 
