@@ -94,7 +94,7 @@ def workers(make: Callable[[], LLM], count: int, block: int = 0) -> Iterator[Ray
 def overhead(rounds: int) -> None:
     """What a question costs on its way to a worker and back."""
     asked, local = questions(20_000), Instant()
-    with workers(Instant, 1) as llm:
+    with workers(Instant, 1, 64) as llm:
         here, there, single = turns(
             rounds,
             {

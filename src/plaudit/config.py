@@ -293,7 +293,7 @@ class ClusterConfig:
     gpus: float = 0.0
     """Graphics processors of each; 0.5 shares one."""
     block: int = 0
-    """Questions sent to a worker at once, which are asked again if it dies; 0 for 64, or up to 1,024 to a server."""
+    """Questions sent to a worker at once, which are asked again if it dies; 0 for 16, or up to 1,024 to a server."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from plaudit import __version__
 from plaudit.errors import LLMError, PlauditError
 from plaudit.llms.base import LLM, Arrived, Reply, Request, unheard
 
-BLOCK = 64
+BLOCK = 16
 """Questions in a block, where the model has no window of its own."""
 MOST_BLOCK = 1024
 """Questions in a block at most, where it has."""
@@ -115,7 +115,7 @@ class RayLLM:
         workers: how many. Those for which the cluster has no room yet are waited for, while the others work.
         cpus: processors of each.
         gpus: graphics processors of each.
-        block: questions in a block; 0 takes 64, or what the model wants, up to 1,024.
+        block: questions in a block; 0 takes 16, or what the model wants, up to 1,024.
     """
 
     def __init__(
