@@ -18,7 +18,7 @@ import yaml
 from ray_models import Refusing, broken, logged, poisoned
 
 from plaudit.budget import Budget
-from plaudit.config import ClusterConfig, ConfigError, RunConfig, from_dict, to_dict, validate
+from plaudit.config import ClusterConfig, ConfigError, LLMConfig, RunConfig, from_dict, to_dict, validate
 from plaudit.errors import ClusterError, LLMError
 from plaudit.llms.base import Request
 from plaudit.llms.ledger import Ledger, LedgerLLM
@@ -26,6 +26,7 @@ from plaudit.llms.on_ray import Engine, RayLLM
 from plaudit.llms.scripted import ScriptedLLM
 from plaudit.stages.board import Board
 from plaudit.stages.cluster import check, connect, room, spread
+from plaudit.stages.parts import make_served, place_llm
 from plaudit.stages.train import Job, run_jobs, train_agent
 from plaudit.store import Run, load_tree, read_json, read_table, write_json
 
@@ -131,6 +132,41 @@ def test_training_on_the_cluster_is_training_here(cluster, tmp_path):
     nowhere = Job(tmp_path / "nowhere", "task", 0)
     [(job, said)] = run_jobs([nowhere], 0, 100, Budget(), HERE).items()
     assert job == nowhere and "cannot see" in said and "--out /SHARED/NAME" in said
+
+
+def test_each_worker_can_have_a_server_of_its_own(cluster):
+    command = f"{sys.executable} {Path(__file__).parent / 'openai_echo.py'} {{port}}"
+    there = dataclasses.replace(HERE, serve=command)
+    config = RunConfig(llm=LLMConfig(model="openai:echo"), cluster=there)
+    validate(config)
+    llm = place_llm(config)
+    assert llm.name.startswith("openai:echo@workers:plain=")  # the same in the ledger, whatever the port
+    replies = llm.choose([Request(f"banana {i}", answers=(" Yes", " No")) for i in range(40)])
+    assert {r.status for r in replies} == {"ok"}
+    llm.close()
+    deadline = time.monotonic() + 20
+    while servers_of(command) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not servers_of(command)
+    for bad, said in (
+        (f"{sys.executable} -c 1/0 {{port}}", "ZeroDivisionError"),
+        ("nothing-here {port}", "cannot start"),
+    ):
+        with pytest.raises(LLMError, match=said):
+            make_served(bad, config.llm)
+    with pytest.raises(ConfigError, match=r"cluster\.serve must be one with \{port\}"):
+        validate(dataclasses.replace(config, cluster=dataclasses.replace(there, serve="vllm serve")))
+
+
+def servers_of(command: str) -> list[str]:
+    """Processes of this command that are alive."""
+    script = command.split()[1].encode()
+    alive = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            alive += [process.name] if script in words and len(words) == 4 else []
+    return alive
 
 
 @pytest.mark.slow

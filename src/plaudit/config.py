@@ -292,6 +292,8 @@ class ClusterConfig:
     """Processors of each such worker."""
     gpus: float = 0.0
     """Graphics processors of each; 0.5 shares one."""
+    serve: str = ""
+    """Command by which each worker starts its own server: 'vllm serve MODEL --port {port}', with --llm openai:MODEL."""
     block: int = 0
     """Questions sent to a worker at once, which are asked again if it dies; 0 for 16, or up to 1,024 to a server."""
 
@@ -466,6 +468,12 @@ def _placing(config: RunConfig) -> list[tuple[str, bool, str]]:
     return [
         ("cluster.on", known, "local, ray, auto, HOST:PORT or ray://HOST:PORT"),
         ("cluster.on", local or not config.fit.online, "local with fit.online, which asks while it trains"),
+        (
+            "cluster.serve",
+            not cluster.serve or ("{port}" in cluster.serve and not local),
+            "one with {port}, beside --on",
+        ),
+        ("llm.model", not cluster.serve or config.llm.model.startswith("openai:"), "openai:MODEL, of cluster.serve"),
         ("cluster.cpus", cluster.cpus > 0 or cluster.gpus > 0, "above 0 where cluster.gpus is 0"),
         *((f"cluster.{k}", getattr(cluster, k) >= 0, "0 or more") for k in ("workers", "cpus", "gpus", "block")),
     ]

@@ -137,7 +137,8 @@ class RayLLM:
             self.close()
             raise
         self.name, self.block = first.name, block or min(first.window, MOST_BLOCK) or BLOCK
-        self.window = 8 * self.block * workers
+        # The last blocks of a call leave workers idle: many blocks for each, as far as memory allows.
+        self.window = max(8 * self.block * workers, min(64 * self.block * workers, 50_000))
 
     @property
     def processes(self) -> list[int]:

@@ -123,7 +123,17 @@ def place_llm(config: RunConfig) -> LLM:
 
     # Threads are a worker's own, not all that its node has.
     threads = config.llm.threads or max(1, int(config.cluster.cpus))
-    return spread(functools.partial(make_llm, dataclasses.replace(config.llm, threads=threads)), config.cluster)
+    make = functools.partial(make_llm, dataclasses.replace(config.llm, threads=threads))
+    if config.cluster.serve:
+        make = functools.partial(make_served, config.cluster.serve, config.llm)
+    return spread(make, config.cluster)
+
+
+def make_served(command: str, config: LLMConfig) -> LLM:
+    """The client of a server that this command starts."""
+    from plaudit.stages.serving import ServedLLM
+
+    return ServedLLM(command, lambda url: make_llm(dataclasses.replace(config, url=url)))
 
 
 def ledgers(run: Run) -> tuple[Ledger, Ledger | None]:
@@ -205,7 +215,8 @@ def check_llm(config: RunConfig) -> None:
     if config.llm.ledger:
         Ledger(Path(config.llm.ledger)).close()
     if is_server(config.llm.model):
-        _make_server(config.llm, probe=False).close()
+        if not config.cluster.serve:  # else it is not there yet
+            _make_server(config.llm, probe=False).close()
         return
     if "/" not in config.llm.model and not config.llm.model.endswith(".gguf"):
         registry.find("llms", config.llm.model)  # a name, and if it is misspelt: did you mean
