@@ -31,7 +31,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt scripts/install
 
 $(VENV)/.tested: $(VENV)/.installed scripts/system-packages
 	scripts/system-packages chromium chromium-driver gcc libc6-dev
-	$(PIP) install -q -c constraints.txt -e '.[embedded,openai,code,embedding,vision,transformers,nethack,metaworld,sac,record,textworld,dev]'
+	$(PIP) install -q -c constraints.txt -e '.[embedded,openai,ray,code,embedding,vision,transformers,nethack,metaworld,sac,record,textworld,dev]'
 	touch $@
 
 # What the statistics are compared with; its pins fight with ours, so it gets an environment of its own.

@@ -14,6 +14,7 @@ import base64
 import io
 import json
 import math
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -142,10 +143,10 @@ def _json(value: Any) -> bytes:
 
 
 @contextmanager
-def serve(**options: Any) -> Iterator[Echo]:
+def serve(port: int = 0, **options: Any) -> Iterator[Echo]:
     """Such a server in a thread, on a port of its own."""
     echo, loop = Echo(**options), asyncio.new_event_loop()
-    server = loop.run_until_complete(asyncio.start_server(echo.talk, "127.0.0.1", 0))
+    server = loop.run_until_complete(asyncio.start_server(echo.talk, "127.0.0.1", port))
     echo.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -168,6 +169,6 @@ async def _end(server: asyncio.Server) -> None:
 
 
 if __name__ == "__main__":
-    with serve() as running:
+    with serve(port=int(sys.argv[1]) if sys.argv[1:] else 0) as running:
         print(running.url, flush=True)
         threading.Event().wait()

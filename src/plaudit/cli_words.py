@@ -88,12 +88,14 @@ CEILINGS = {"--max-tokens": int, "--max-usd": float, "--max-hours": float}
 """Hard ceilings: what would pass one is not begun, what is done is kept."""
 LEDGERS = "[--ledger SHARED.sqlite | --replay LEDGER.sqlite]"
 """Short forms of the settings llm.ledger and llm.replay."""
+PLACED = ("run", "compare", "calibrate")
+"""Verbs that ask many questions, or train: they take ``--on``."""
+ON = "[--on ray|HOST:PORT|ray://HOST:PORT]"
+"""Short form of the setting cluster.on."""
 OPTIONS = {
-    "run": (
-        LEDGERS,
-        "[--max-tokens N] [--max-usd X] [--max-hours H]",
-    ),
-    "compare": ("[--arms NAME ...] [--dry-run]", LEDGERS, "[--max-tokens N] [--max-usd X] [--max-hours H]"),
+    "run": (LEDGERS, "[--max-tokens N] [--max-usd X] [--max-hours H]", ON),
+    "compare": ("[--arms NAME ...] [--dry-run]", LEDGERS, "[--max-tokens N] [--max-usd X] [--max-hours H]", ON),
+    "calibrate": ("[--pairs N]", ON),
     "forecast": ("[--arms NAME ...]",),
     "finetune": ("[--data-only]",),
     "play": (
@@ -305,6 +307,7 @@ def parse_settings(verb: str, words: list[str], kind: Kind[C], base: C | None = 
     for option in ("--ledger", "--replay") if verb in ("run", "compare") else ():
         words, file = take(words, option)
         chosen_llm |= {option.removeprefix("--"): file} if file else {}
+    words, on = take(words, "--on") if verb in PLACED else (words, "")
     world = task = ""
     if words and not words[0].startswith("-"):
         (world, task), words = split_task(words[0]), words[1:]
@@ -322,6 +325,7 @@ def parse_settings(verb: str, words: list[str], kind: Kind[C], base: C | None = 
         chosen: Any = {"name": world} | ({"task": task} if task else {})
         start = dataclasses.replace(start, world=dataclasses.replace(start.world, **chosen))
     start = dataclasses.replace(start, llm=dataclasses.replace(start.llm, **chosen_llm))
+    start = placed(start, on) if on else start
 
     what = "[WORLD|RUN]" if verb == "play" else "[WORLD]"
     own = (f"{what} [--recipe NAME|FILE.toml] [--llm MODEL|URL]", *OPTIONS.get(verb, ()))
@@ -331,6 +335,11 @@ def parse_settings(verb: str, words: list[str], kind: Kind[C], base: C | None = 
     config: Any = tyro.cli(kind.cls, args=words, default=start, prog=f"plaudit {verb}", description=about)
     named = "-".join(filter(None, (title(config.world.name), config.world.task)))
     return out, Path(recipe).stem if recipe else named, config
+
+
+def placed(config: RunConfig, on: str) -> RunConfig:
+    """The same settings for another place."""
+    return dataclasses.replace(config, cluster=dataclasses.replace(config.cluster, on=on))
 
 
 def _usual(kind: Kind[C], world: str, task: str) -> C:

@@ -294,6 +294,24 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True)
+class ClusterConfig:
+    """Where the LLM is asked and agents are trained; results do not depend on it."""
+
+    on: str = "local"
+    """'local' (this process and its children), 'ray' (one started here), or a cluster: HOST:PORT, ray://HOST:PORT, auto."""
+    workers: int = 0
+    """Workers with a copy of the model, or a connection to its server, each; 0 for as many as there is room for."""
+    cpus: float = 1.0
+    """Processors of each such worker."""
+    gpus: float = 0.0
+    """Graphics processors of each; 0.5 shares one."""
+    serve: str = ""
+    """Command by which each worker starts its own server: 'vllm serve MODEL --port {port}', with --llm openai:MODEL."""
+    block: int = 0
+    """Questions sent to a worker at once, which are asked again if it dies; 0 for 16, or up to 1,024 to a server."""
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """One run: from the world to the report."""
 
@@ -310,6 +328,7 @@ class RunConfig:
     shaping: ShapingConfig = field(default_factory=ShapingConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
     seed: int = 0
     """Seed of collecting, sampling and fitting."""
 
@@ -398,6 +417,7 @@ def validate(config: RunConfig) -> None:
     enough = math.ceil(20 / max(0.01, config.fit.held_out) ** 2)  # about that many times held_out squared are held out
     rules = [
         *_training(config.train),
+        *_placing(config),
         ("seed", 0 <= config.seed < 10_000, "between 0 and 9999"),
         ("shaping.potential", not potential or task_weight > 0, POTENTIAL_NEEDS_TASK),
         ("fit.labels", config.fit.labels == "judge" or config.route not in NUMBERS_ONLY, LABELS_NEED_PAIRS),
@@ -459,6 +479,25 @@ def _training(train: TrainConfig) -> list[tuple[str, bool, str]]:
         ("train.gae_lambda", 0 <= train.gae_lambda <= 1, "between 0 and 1"),
         ("train.entropy", train.entropy >= 0, "0 or more"),
         ("train.gamma", 0 <= train.gamma < 1, "at least 0 and below 1"),
+    ]
+
+
+def _placing(config: RunConfig) -> list[tuple[str, bool, str]]:
+    """The rules of ``[cluster]``."""
+    cluster, local = config.cluster, config.cluster.on == "local"
+    host, _, port = cluster.on.removeprefix("ray://").rpartition(":")
+    known = cluster.on in ("local", "ray", "auto") or (host != "" and port.isdigit())
+    return [
+        ("cluster.on", known, "local, ray, auto, HOST:PORT or ray://HOST:PORT"),
+        ("cluster.on", local or not config.fit.online, "local with fit.online, which asks while it trains"),
+        (
+            "cluster.serve",
+            not cluster.serve or ("{port}" in cluster.serve and not local),
+            "one with {port}, beside --on",
+        ),
+        ("llm.model", not cluster.serve or config.llm.model.startswith("openai:"), "openai:MODEL, of cluster.serve"),
+        ("cluster.cpus", cluster.cpus > 0 or cluster.gpus > 0, "above 0 where cluster.gpus is 0"),
+        *((f"cluster.{k}", getattr(cluster, k) >= 0, "0 or more") for k in ("workers", "cpus", "gpus", "block")),
     ]
 
 

@@ -55,6 +55,7 @@ INERT = {
         ("llm", key)
         for key in ("threads", "ledger", "replay", "url", "usd_in", "usd_out", "concurrency", "timeout", "retries")
     ),
+    *(("cluster", key) for key in ("on", "workers", "cpus", "gpus", "serve", "block")),
 }
 """Settings that change how fast a result is there, or whether it is refused, not the result."""
 PEOPLE, MODELS = "labels/people", "labels/models"
