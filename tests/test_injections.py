@@ -88,13 +88,21 @@ def test_no_text_spells_a_control_token_or_hides_anything() -> None:
         filled = prompts.load(name).text and one_line(SEEN + each.text)
         open_before += CONTROL.search(each.text) is not None
         assert not CONTROL.search(filled.replace("| >", "").replace("|>", "")), each
-        assert not re.search("[\u200b\u2060\u202a-\u202e\u2066-\u2069\ufeff\x00-\x1f\x7f-\x9f\U000e0000-\U000e007f]", filled)
+        assert not re.search(
+            "[\u200b\u2060\u202a-\u202e\u2066-\u2069\ufeff\x00-\x1f\x7f-\x9f\U000e0000-\U000e007f]", filled
+        )
         assert one_line(filled) == filled
     assert open_before > 50
 
 
 def test_plain_text_stays_as_it_is() -> None:
-    for text in (SEEN, "a <b and b> c", "3 < 4 [y/n] [A] x|y -> z", "می\u200cخواهم 👩\u200d👧 naïve 你好", "<- back | next ->"):
+    for text in (
+        SEEN,
+        "a <b and b> c",
+        "3 < 4 [y/n] [A] x|y -> z",
+        "می\u200cخواهم 👩\u200d👧 naïve 你好",
+        "<- back | next ->",
+    ):
         assert marked_off(text) == text
     assert marked_off("<b>bold</b> </s>[INST]") == "< b>bold< /b> < /s>[ INST]"
 
@@ -144,7 +152,11 @@ def test_in_a_chat_template_the_corpus_opens_no_turn() -> None:
         prompt, counts = prompts.load("pointwise"), set()
         for raw in (True, False):  # by the tokeniser alone too, where a text is not marked off
             for each in texts(*ANSWERS["pointwise"]):
-                text = prompt.text.replace("$observation", each.text) if raw else prompt.fill(goal="g", observation=each.text)
+                text = (
+                    prompt.text.replace("$observation", each.text)
+                    if raw
+                    else prompt.fill(goal="g", observation=each.text)
+                )
                 tokens = llm._prompt_tokens(Request(text, chat=True))
                 counts.add(sum(np.isin(tokens, list(special))))
         assert len(counts) == 1
