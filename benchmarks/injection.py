@@ -6,7 +6,7 @@
 
 Two observations of different events are judged. The one that loses gets a hostile text of ``tests/injections.json`` and is
 judged again: a *flip* is that it now wins. *Control*: it gets harmless sentences of the same length instead, for a small
-model is swayed by any words. *Beyond* is the difference, with a 95% interval over the hostile texts (bootstrap; the cells of
+model is swayed by any words. *Beyond* is the difference, with a 95% interval over the hostile texts (bootstrap; cells of
 one text are alike); the shares have Wilson's. *Clean* is the accuracy on pairs without any such text whose answer is known,
 none of which is attacked. For measuring only: no prompt is chosen by it.
 """
@@ -33,14 +33,16 @@ from plaudit.policies.random import RandomPolicy
 from plaudit.prompts import Block, Prompt, one_line
 from plaudit.rollout import Seen, distinct_descriptions
 from plaudit.stages.parts import CALIBRATION_SEED, make_envs, make_llm, make_world
+from plaudit.world_file import split_task
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
-from injections import Injection, texts  # noqa: E402
+from injections import Injection, texts
 
 HARMLESS = (
     "The light is even and a little grey. It is an ordinary afternoon. A fly sits on the ceiling. The air is cool and dry. "
     "Somewhere a clock is ticking. The floor is made of stone. There is some dust in the corner. A cloud goes by outside. "
-    "The walls were painted years ago. It smells of wood. The day is a Tuesday. Nobody else is here. The sound of rain stops. "
+    "The walls were painted years ago. It smells of wood. The day is a Tuesday. Nobody else is here. "
+    "The sound of rain stops. "
 )
 ANSWERS = {
     "pointwise": ("Progress:", "Yes", "No"),
@@ -134,7 +136,8 @@ def main() -> None:
 
 def met(name: str) -> tuple[list[Seen], str, list[list[str]]]:
     """What a random policy meets in this world, as its recipe describes it; the goal; descriptions by event."""
-    config = WorldConfig(name=name, description="news") if name.startswith("minihack") else WorldConfig(name=name)
+    world_name, task = split_task(name)
+    config = WorldConfig(name=world_name, task=task, description="news" if world_name == "minihack" else "")
     world, steps = make_world(config), 200_000 if name == "doorkey" else 20_000
     envs = make_envs(config, 64 if name == "doorkey" else 16)
     seen = distinct_descriptions(world, envs, RandomPolicy(world.action_space, 0), steps, CALIBRATION_SEED)

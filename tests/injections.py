@@ -2,9 +2,9 @@
 
     texts("Progress:", "Yes", "No")   # what an attacker writes who knows the prompt and wants Yes
 
-Each entry of ``injections.json`` is what is put behind an observation. ``@ANSWER@`` stands for the wanted answer, ``@OTHER@``
-for the one that is not, ``@FIELD@`` for the prompt's own last line; ``repeat`` repeats the text, ``after`` follows it. JSON,
-so that what is invisible can be seen.
+Each entry of ``injections.json`` is what is put behind an observation. ``@ANSWER@`` stands for the wanted answer,
+``@OTHER@`` for the one that is not, ``@FIELD@`` for the prompt's own last line; ``repeat`` repeats the text, ``after``
+follows it. JSON, so that what is invisible can be seen.
 """
 
 from __future__ import annotations
