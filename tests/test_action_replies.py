@@ -98,7 +98,7 @@ class Odd(ScriptedLLM):
         super().__init__()
         self.reply = reply
 
-    def choose(self, requests, progress=None):
+    def choose(self, requests, arrived=None):
         return [self.reply for _ in requests]
 
 
@@ -122,7 +122,7 @@ def test_a_reply_gets_its_status(reply, meant, tmp_path):
 @pytest.mark.parametrize("options", [{}, {"thought": True}, {"refine": 1}, {"history": 2}], ids=repr)
 def test_what_failed_or_was_declined_is_not_asked_again(status, action, options):
     class Broken(ScriptedLLM):
-        def _ask(self, requests, progress, answer):
+        def _ask(self, requests, arrived, answer):
             self.asked += requests
             return [Reply(status, error="no room\ud800") for _ in requests]
 

@@ -163,8 +163,8 @@ def test_when_all_are_broken_the_reasons_are_counted(pairs):
 
 
 class Refusing(ScriptedLLM):
-    def generate(self, requests, progress=None):
-        replies = super().generate(requests, progress)
+    def generate(self, requests, arrived=None):
+        replies = super().generate(requests, arrived)
         return [Reply("refused", error="not allowed"), *replies[1:]]
 
 

@@ -7,11 +7,12 @@ import sqlite3
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
-from plaudit.errors import JudgeFailedError, StoreError
+from plaudit.budget import Budget
+from plaudit.errors import BudgetError, JudgeFailedError, StoreError
 from plaudit.llms.base import Reply, Request
 from plaudit.llms.ledger import BATCH, Ledger, LedgerLLM
 
@@ -24,7 +25,7 @@ class Counting:
     def __init__(self):
         self.asked = []
 
-    def choose(self, requests, progress=None):
+    def choose(self, requests, arrived=None):
         self.asked += [r.prompt for r in requests]
         return [
             Reply("error", error="broken")
@@ -48,10 +49,10 @@ def test_identical_questions_are_asked_once_ever(tmp_path):
     for attempt in range(2):
         model, ledger = Counting(), Ledger(tmp_path / "l.sqlite")
         done = []
-        replies = LedgerLLM(model, ledger).choose(questions, done.append)
+        replies = LedgerLLM(model, ledger).choose(questions, lambda place, reply, done=done: done.append(place))
         assert [r.logprobs[1] for r in replies] == [-6.0] * 200
         assert len(model.asked) == (7 if attempt == 0 else 0)
-        assert sum(done) == 200
+        assert sorted(done) == list(range(200))
         ledger.close()
 
 
@@ -113,7 +114,7 @@ from plaudit.llms.base import Reply, Request
 from plaudit.llms.ledger import Ledger, LedgerLLM
 class Slow:
     name = "slow"
-    def choose(self, requests, progress=None):
+    def choose(self, requests, arrived=None):
         open({str(asked)!r}, "a").write("".join(r.prompt + "\\n" for r in requests))
         time.sleep(0.05)
         return [Reply("ok", logprobs=(-1.0, -2.0)) for _ in requests]
@@ -159,3 +160,48 @@ def test_rows_are_readable_without_plaudit(tmp_path):
     ledger.close()
     request, reply = sqlite3.connect(tmp_path / "l.sqlite").execute("SELECT request, reply FROM answers").fetchone()
     assert json.loads(request)["prompt"] == "a \N{SNOWMAN}" and json.loads(reply)["status"] == "ok"
+
+
+class Streaming(Counting):
+    """Tells answers one by one, and ends with an error after ``last``."""
+
+    window = 1000
+
+    def __init__(self, last):
+        super().__init__()
+        self.last = last
+
+    def choose(self, requests, arrived=None):
+        for place, reply in reversed(list(enumerate(super().choose(requests)))):
+            if place < self.last:
+                raise KeyboardInterrupt
+            arrived(place, reply)
+        raise KeyboardInterrupt
+
+
+def test_what_has_come_is_stored_whatever_ends_the_call(tmp_path):
+    ledger, questions = Ledger(tmp_path / "l.sqlite"), [question(f"item {i:03}") for i in range(300)]
+    with pytest.raises(KeyboardInterrupt):
+        LedgerLLM(Streaming(last=100), ledger).choose(questions)
+    stored = ledger.find([q.key("counting") for q in questions])
+    assert len(stored) == 200 and set(stored) == {q.key("counting") for q in questions[100:]}
+
+
+def test_a_back_end_with_a_window_gets_all_at_once_unless_a_ceiling_is_near(tmp_path):
+    questions = [question(f"item {i:03}") for i in range(300)]
+    sizes = []
+
+    class Wide(Counting):
+        window = 1000
+
+        def choose(self, requests, arrived=None):
+            sizes.append(len(requests))
+            return [replace(reply, prompt_tokens=10) for reply in super().choose(requests)]
+
+    LedgerLLM(Wide(), Ledger(tmp_path / "a.sqlite")).choose(questions)
+    assert sizes == [300]
+    sizes.clear()
+    budget = Budget(max_tokens=2000)
+    with pytest.raises(BudgetError, match="2,000 tokens would be passed"):
+        LedgerLLM(Wide(), Ledger(tmp_path / "b.sqlite"), budget=budget).choose(questions)
+    assert sizes == [64, 68, 64] and budget.tokens == 1960

@@ -43,9 +43,9 @@ from plaudit.stages import parts, run_stages
 from plaudit.store import Run
 log = open(sys.argv[2], "a", buffering=1)
 class Logged(ScriptedLLM):
-    def choose(self, requests, progress=None):
+    def choose(self, requests, arrived=None):
         log.write("".join(r.key(self.name) + "\\n" for r in requests))
-        return super().choose(requests, progress)
+        return super().choose(requests, arrived)
 parts.make_llm = lambda config: Logged(score=lambda r: (-len(r.prompt) / 1e4, -1.0), delay=0.3)
 run_stages(Run.open(Path(sys.argv[1])), ("annotate",))
 """

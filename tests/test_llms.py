@@ -133,11 +133,11 @@ def test_shared_and_equal_tokens_are_evaluated_once(llm):
     assert evaluated([other]) <= len(llm._prompt_tokens(other)) - len(llm._vocab.tokenize(PREFIX, True, False)) + 1
 
 
-def test_progress_counts_every_request(llm):
-    counts = []
+def test_every_reply_is_told_once_as_it_is_returned(llm):
+    told = []
     requests = [*questions(), *questions(), Request("long " * 2000, answers=(" a", " b"))]
-    llm.choose(requests, counts.append)
-    assert sum(counts) == len(requests)
+    replies = llm.choose(requests, lambda place, reply: told.append((place, reply)))
+    assert sorted(told, key=lambda each: each[0]) == list(enumerate(replies))
 
 
 def test_generate_is_greedy_and_the_same_in_any_company(exact):
@@ -179,10 +179,10 @@ def test_generate_stops(llm):
 def test_more_writers_than_places(exact):
     requests = [Request(f"{number} and", max_tokens=2 + number % 3) for number in range(6)]
     counts = []
-    replies = exact.generate(requests, counts.append)
+    replies = exact.generate(requests, lambda place, reply: counts.append(place))
     assert [reply.status for reply in replies] == ["ok"] * 6
     assert all(reply.new_tokens <= request.max_tokens for reply, request in zip(replies, requests, strict=True))
-    assert sum(counts) == 6
+    assert sorted(counts) == list(range(6))
 
 
 def test_too_long_and_empty_requests_fail_alone(llm):
@@ -245,7 +245,7 @@ def test_interrupt_passes_and_leaves_the_model_usable(llm):
     llm.clear()
     expected = logprobs(llm.choose(questions()))
 
-    def interrupt(count):
+    def interrupt(place, reply):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -357,8 +357,11 @@ def test_import_is_light():
 def test_scripted_texts_and_counts():
     llm = ScriptedLLM(["one", "two"])
     counts = []
-    assert [r.text for r in llm.generate([Request("a"), Request("b")], counts.append)] == ["one", "two"]
-    assert counts == [2] and [r.prompt for r in llm.asked] == ["a", "b"]
+    assert [r.text for r in llm.generate([Request("a"), Request("b")], lambda place, reply: counts.append(place))] == [
+        "one",
+        "two",
+    ]
+    assert counts == [0, 1] and [r.prompt for r in llm.asked] == ["a", "b"]
     with pytest.raises(LLMError, match="run out"):
         llm.generate([Request("c")])
     assert ScriptedLLM(lambda request: request.prompt.upper()).generate([Request("a")])[0].text == "A"

@@ -169,7 +169,7 @@ class Choosing:
     def __init__(self, *logprobs, status="ok"):
         self.reply = Reply(status, logprobs=logprobs, error="" if status == "ok" else "the reason")
 
-    def choose(self, requests, progress=None):
+    def choose(self, requests, arrived=None):
         return [self.reply] * len(requests)
 
     generate = choose

@@ -6,6 +6,7 @@ so far, so that a ceiling is not passed by the batch that reaches it.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 
@@ -42,6 +43,20 @@ class Budget:
         """Raise when the time is up."""
         if self.max_hours is not None and time.monotonic() - self.started > 3600 * self.max_hours:
             raise BudgetError(f"the ceiling of {self.max_hours:g} hours is reached. {_GO_ON}")
+
+    def affordable(self) -> float:
+        """Questions that fit under the ceilings, by what such questions have cost so far; 0 where nothing is known yet."""
+        spent = {
+            "max_tokens": self.tokens,
+            "max_usd": self.usd,
+            "max_hours": (time.monotonic() - self.started) / 3600,
+        }
+        ceilings = {name: getattr(self, name) for name in spent if getattr(self, name) is not None}
+        if not ceilings:
+            return math.inf
+        if not self.questions:
+            return 0.0
+        return min(self.questions * (most - spent[name]) / max(spent[name], 1e-12) for name, most in ceilings.items())
 
     def check(self, questions: int, characters: int, new_tokens: int) -> None:
         """Raise when so many more questions, of so many characters in all, would pass a ceiling."""

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from plaudit.errors import JudgeFailedError
-from plaudit.llms.base import LLM, Progress
+from plaudit.llms.base import LLM, Arrived
 from plaudit.prompts import Prompt
 from plaudit.types import FAILED, Comparison, Judgement
 
@@ -32,7 +32,7 @@ class Protocol(typing.Protocol):
         """The question, with its examples."""
         ...
 
-    def compare(self, llm: LLM, goal: str, pairs: Sequence[Pair], progress: Progress | None = None) -> list[Comparison]:
+    def compare(self, llm: LLM, goal: str, pairs: Sequence[Pair], arrived: Arrived | None = None) -> list[Comparison]:
         """One comparison for each pair, in order."""
         ...
 

@@ -13,7 +13,7 @@ from plaudit import prompts
 from plaudit.judging.base import Pair
 from plaudit.judging.replies import checked, probabilities
 from plaudit.judging.seated import Answer, Seated
-from plaudit.llms.base import LLM, Progress, Reply, Request
+from plaudit.llms.base import LLM, Arrived, Reply, Request
 
 ANSWERS = (" A", " B")
 
@@ -30,9 +30,9 @@ class Pairwise(Seated):
     both_orders: bool = True
     """Whether each pair is asked with either observation in the first seat; False for ablation."""
 
-    def ask(self, llm: LLM, goal: str, seated: Sequence[Pair], progress: Progress | None) -> list[Answer]:
+    def ask(self, llm: LLM, goal: str, seated: Sequence[Pair], arrived: Arrived | None) -> list[Answer]:
         texts = [self.prompt.fill(goal=goal, first=a, second=b) for a, b in seated]
-        replies = llm.choose([Request(text, chat=self.chat, answers=ANSWERS) for text in texts], progress)
+        replies = llm.choose([Request(text, chat=self.chat, answers=ANSWERS) for text in texts], arrived)
         return [_answer(checked(reply, len(ANSWERS))) for reply in replies]
 
 

@@ -14,7 +14,7 @@ from typing import ClassVar
 from plaudit import prompts
 from plaudit.judging.replies import ask_twice, failure
 from plaudit.judging.scorer import Scorer
-from plaudit.llms.base import LLM, Progress, Reply, Request
+from plaudit.llms.base import LLM, Arrived, Reply, Request
 from plaudit.llms.reading import cost, quote
 from plaudit.types import Judgement
 
@@ -39,10 +39,10 @@ class Rating(Scorer):
     max_tokens: int = 8
     """New tokens of one answer; more for a model that reasons first."""
 
-    def judge(self, llm: LLM, goal: str, texts: Sequence[str], progress: Progress | None = None) -> list[Judgement]:
+    def judge(self, llm: LLM, goal: str, texts: Sequence[str], arrived: Arrived | None = None) -> list[Judgement]:
         filled = [self.prompt.fill(goal=goal, observation=text) for text in texts]
         requests = [Request(t, chat=self.chat, max_tokens=self.max_tokens, stop=("\n",)) for t in filled]
-        replies = ask_twice(llm, requests, parse, REMINDER, progress)
+        replies = ask_twice(llm, requests, parse, REMINDER, arrived)
         return [_judgement(t, r) for t, r in zip(texts, replies, strict=True)]
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from plaudit.llms.base import LLM, Progress, Reply, Request
+from plaudit.llms.base import LLM, Arrived, Reply, Request
 from plaudit.llms.reading import declines
 from plaudit.types import JudgementStatus
 
@@ -28,10 +28,10 @@ def ask_twice(
     requests: Sequence[Request],
     read: Callable[[str], float | None],
     reminder: str,
-    progress: Progress | None = None,
+    arrived: Arrived | None = None,
 ) -> list[Reply]:
     """Generated replies; each that ``read`` cannot read is asked once more, with a reminder of the form."""
-    replies = llm.generate(requests, progress)
+    replies = llm.generate(requests, arrived)
     unread = [i for i, r in enumerate(replies) if r.status == "ok" and read(r.text) is None]
     again = [replace(requests[i], prompt=requests[i].prompt + reminder) for i in unread]
     for i, second in zip(unread, llm.generate(again) if again else [], strict=True):

@@ -14,7 +14,7 @@ import numpy as np
 
 from plaudit.judging.base import Pair
 from plaudit.judging.replies import checked
-from plaudit.llms.base import LLM, Progress, Reply, Request
+from plaudit.llms.base import LLM, Arrived, Reply, Request
 from plaudit.llms.reading import cost
 from plaudit.prompts import Prompt
 from plaudit.types import Comparison, Judgement
@@ -30,13 +30,13 @@ class Scorer(ABC):
     """How decided P(a > b) is when two scores lie one standard deviation apart."""
 
     @abstractmethod
-    def judge(self, llm: LLM, goal: str, texts: Sequence[str], progress: Progress | None = None) -> list[Judgement]:
+    def judge(self, llm: LLM, goal: str, texts: Sequence[str], arrived: Arrived | None = None) -> list[Judgement]:
         """One judgement for each description, in order."""
 
-    def compare(self, llm: LLM, goal: str, pairs: Sequence[Pair], progress: Progress | None = None) -> list[Comparison]:
+    def compare(self, llm: LLM, goal: str, pairs: Sequence[Pair], arrived: Arrived | None = None) -> list[Comparison]:
         """One comparison for each pair; every distinct description is asked about once."""
         texts = list(dict.fromkeys(text for pair in pairs for text in pair))
-        return self.pair_up(self.judge(llm, goal, texts, progress), pairs)
+        return self.pair_up(self.judge(llm, goal, texts, arrived), pairs)
 
     def pair_up(self, judgements: Sequence[Judgement], pairs: Sequence[Pair]) -> list[Comparison]:
         """Comparisons out of scores; a pair with a failed judgement fails with it."""
@@ -68,13 +68,13 @@ class ChoosingScorer(Scorer):
     def score(self, reply: Reply) -> tuple[float, str]:
         """The number, and what was said, of a reply that is whole."""
 
-    def judge(self, llm: LLM, goal: str, texts: Sequence[str], progress: Progress | None = None) -> list[Judgement]:
+    def judge(self, llm: LLM, goal: str, texts: Sequence[str], arrived: Arrived | None = None) -> list[Judgement]:
         judged: list[Judgement] = []
         for start in range(0, len(texts), PART):
             part = texts[start : start + PART]
             filled = (self.prompt.fill(goal=goal, observation=text) for text in part)
             asked = [Request(text, chat=self.chat, answers=self.answers) for text in filled]
-            judged += (self._judgement(t, r) for t, r in zip(part, llm.choose(asked, progress), strict=True))
+            judged += (self._judgement(t, r) for t, r in zip(part, llm.choose(asked, arrived), strict=True))
         return judged
 
     def _judgement(self, text: str, reply: Reply) -> Judgement:

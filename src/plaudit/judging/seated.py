@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from plaudit.judging.base import Pair
-from plaudit.llms.base import LLM, Progress, Reply
+from plaudit.llms.base import LLM, Arrived, Reply
 from plaudit.llms.reading import cost
 from plaudit.types import Comparison, JudgementStatus
 
@@ -49,13 +49,13 @@ class Seated(ABC):
     """Whether each pair is asked with either observation in the first seat."""
 
     @abstractmethod
-    def ask(self, llm: LLM, goal: str, seated: Sequence[Pair], progress: Progress | None) -> list[Answer]:
+    def ask(self, llm: LLM, goal: str, seated: Sequence[Pair], arrived: Arrived | None) -> list[Answer]:
         """One answer for each pair as it is seated, in order."""
 
-    def compare(self, llm: LLM, goal: str, pairs: Sequence[Pair], progress: Progress | None = None) -> list[Comparison]:
+    def compare(self, llm: LLM, goal: str, pairs: Sequence[Pair], arrived: Arrived | None = None) -> list[Comparison]:
         """One comparison for each pair, in order."""
         orders = [seatings(pair, self.both_orders) for pair in pairs]
-        answers = iter(self.ask(llm, goal, [seats for each in orders for seats in each], progress))
+        answers = iter(self.ask(llm, goal, [seats for each in orders for seats in each], arrived))
         return [_comparison(p, each, [next(answers) for _ in each]) for p, each in zip(pairs, orders, strict=True)]
 
     def requests(self, pairs: Sequence[Pair]) -> int:

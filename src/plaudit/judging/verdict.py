@@ -15,7 +15,7 @@ from plaudit import prompts
 from plaudit.judging.base import Pair
 from plaudit.judging.replies import ask_twice, failure
 from plaudit.judging.seated import Answer, Seated
-from plaudit.llms.base import LLM, Progress, Reply, Request
+from plaudit.llms.base import LLM, Arrived, Reply, Request
 from plaudit.llms.reading import quote
 
 VALUES = {"a": 1.0, "b": 0.0, "neither": 0.5}
@@ -36,10 +36,10 @@ class Verdict(Seated):
     max_tokens: int = 8
     """New tokens of one answer; more for a model that reasons first."""
 
-    def ask(self, llm: LLM, goal: str, seated: Sequence[Pair], progress: Progress | None) -> list[Answer]:
+    def ask(self, llm: LLM, goal: str, seated: Sequence[Pair], arrived: Arrived | None) -> list[Answer]:
         texts = [self.prompt.fill(goal=goal, first=a, second=b) for a, b in seated]
         requests = [Request(t, chat=self.chat, max_tokens=self.max_tokens, stop=("\n",)) for t in texts]
-        return [_answer(reply) for reply in ask_twice(llm, requests, parse, REMINDER, progress)]
+        return [_answer(reply) for reply in ask_twice(llm, requests, parse, REMINDER, arrived)]
 
 
 def parse(text: str) -> float | None:

@@ -34,6 +34,8 @@ CHECKED = 32 * 2**20
 """Bytes up to which a file is checked whole when it is opened."""
 LEASE = 3600.0
 """Seconds after which a claim of another machine is void, where nobody can tell whether its process lives."""
+RENEWAL = 60.0
+"""Seconds after which claims are renewed while answers come in."""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
     key TEXT PRIMARY KEY NOT NULL,  -- Request.key(model)
@@ -82,6 +84,7 @@ class Ledger:
 
     def __init__(self, path: Path, readonly: bool = False) -> None:
         self.path = path
+        self._renewed = time.time()
         self._who = (socket.gethostname(), os.getpid(), uuid.uuid4().hex)
         if readonly and not path.is_file():
             raise StoreError(f"there is no ledger {path}. A run's own is RUN/ledger.sqlite.")
@@ -145,8 +148,7 @@ class Ledger:
         self._check_room()
         with self._explain(), self._db:
             self._db.execute("BEGIN IMMEDIATE")
-            marks = ",".join("?" * len(keys))
-            rows = self._db.execute(f"SELECT key, host, pid, owner, since FROM claims WHERE key IN ({marks})", keys)
+            rows = self._query("SELECT key, host, pid, owner, since FROM claims WHERE key IN", keys)
             taken = {key for key, *claim in rows if claim[2] != self._who[2] and _holds(*claim)}
             ours = [key for key in self.missing(keys) if key not in taken]
             rows_ = [(key, *self._who, time.time()) for key in ours]
@@ -161,7 +163,7 @@ class Ledger:
     def add(self, model: str, kind: str, answered: Iterable[tuple[Request, Reply]], source: str = "") -> None:
         """Store answers in one transaction; ``source`` names the ledger that they were taken over from."""
         now = time.time()
-        rows = (
+        rows = [
             (
                 request.key(model),
                 model,
@@ -176,7 +178,7 @@ class Ledger:
                 _ASCII.encode(vars(reply)),  # a model may write what UTF-8 cannot hold
             )
             for request, reply in answered
-        )
+        ]
         # A failure that is asked again is replaced, but what it cost is kept.
         sums = ", ".join(f"{c} = {c + ' + ' if not source else ''}excluded.{c}" for c in ("tokens", "seconds", "usd"))
         with self._explain(), self._db:
@@ -186,7 +188,12 @@ class Ledger:
                 asked = excluded.asked, {sums}""",
                 rows,
             )
-            self._db.execute("DELETE FROM claims WHERE owner = ?", self._who[2:])
+            if now - self._renewed > RENEWAL:
+                self._db.execute("UPDATE claims SET since = ? WHERE owner = ?", (now, self._who[2]))
+                self._renewed = now
+            self._db.executemany(
+                "DELETE FROM claims WHERE key = ? AND owner = ?", ((row[0], self._who[2]) for row in rows)
+            )
 
     def restore(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Store rows as they stood in another ledger; ``columns`` are some of ``COLUMNS``."""

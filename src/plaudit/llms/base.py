@@ -78,28 +78,34 @@ class Reply:
     new_tokens: int = 0
     """Tokens that were generated or scored as an answer."""
     seconds: float = 0.0
-    """Wall time, the batch's divided evenly among its requests."""
+    """Wall time; those of a call's replies add up to the call's."""
     usd: float = 0.0
     """Money."""
     error: str = ""
     """For ``refused`` and ``error``: the reason in words."""
 
 
-Progress = Callable[[int], None]
-"""Called with the number of requests that were just answered."""
+Arrived = Callable[[int, Reply], None]
+"""Called with a request's place in the call and its reply as soon as that is final: once for each request, in any order, in
+the caller's thread. So answers are stored while others are still under way. An error that it raises ends the call."""
+
+
+def unheard(place: int, reply: Reply) -> None:
+    """An :data:`Arrived` that does nothing."""
 
 
 class LLM(Protocol):
     """What every back-end can do."""
 
     name: str
-    """Identity of the model for the ledger: two models that may answer differently have different names."""
+    """Identity of the model for the ledger: two models that may answer differently have different names. A back-end that
+    works on more than 64 requests at a time also has ``window``, how many it wants to be given in one call."""
 
-    def generate(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Reply]:
+    def generate(self, requests: Sequence[Request], arrived: Arrived | None = None) -> list[Reply]:
         """Continue each prompt; replies in the order of the requests."""
         ...
 
-    def choose(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Reply]:
+    def choose(self, requests: Sequence[Request], arrived: Arrived | None = None) -> list[Reply]:
         """Log-probability of each request's ``answers``; no text is generated."""
         ...
 

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from plaudit.errors import ConfigError, LLMError
 from plaudit.llms import weights
-from plaudit.llms.base import Progress, Reply, Request
+from plaudit.llms.base import Arrived, Reply, Request, unheard
 from plaudit.llms.reading import shortened
 from plaudit.llms.token_tree import Node, Question, Row, Strand, Task, Tokens, Writer, plan_nodes
 
@@ -114,17 +114,17 @@ class EmbeddedLLM:
         # SentencePiece puts a space before every text; an answer's own one would then be doubled.
         self._adds_space = self._vocab.token_to_piece(self._anchor[0], 0, False).startswith(" ")
 
-    def choose(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Reply]:
+    def choose(self, requests: Sequence[Request], arrived: Arrived | None = None) -> list[Reply]:
         """Log-probability of each request's answers.
 
         An answer is tokenised by itself and never merged with the end of the prompt: so it is when a model writes it.
         """
         keys = [(request.chat, request.prompt, request.answers) for request in requests]
-        return self._ask(requests, keys, Question, self._question_strands, progress)
+        return self._ask(requests, keys, Question, self._question_strands, arrived)
 
-    def generate(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Reply]:
+    def generate(self, requests: Sequence[Request], arrived: Arrived | None = None) -> list[Reply]:
         """Continue each prompt. A sample depends on its request's seed and prompt, not on the rest of the call."""
-        return self._ask(requests, requests, Writer, self._writer_strands, progress)
+        return self._ask(requests, requests, Writer, self._writer_strands, arrived)
 
     def clear(self) -> None:
         """Forget the KV cache: the next call evaluates its prompts from the first token on."""
@@ -144,7 +144,7 @@ class EmbeddedLLM:
         keys: Sequence[Hashable],
         kind: type[T],
         strands: Callable[[list[T]], Iterator[Strand]],
-        progress: Progress | None,
+        arrived: Arrived | None,
     ) -> list[Reply]:
         """Answer each distinct request once; ``keys`` says which are the same."""
         tasks: dict[Hashable, T] = {}
@@ -155,8 +155,17 @@ class EmbeddedLLM:
         with self._lock:
             if self._closed:  # llama.cpp would crash the process
                 raise LLMError(f"{self.name} is closed; make a new EmbeddedLLM")
+            untold: dict[Task, None] = dict.fromkeys(ordered)
+
+            def tell(task: Task) -> None:
+                untold.pop(task)
+                for place in task.places:
+                    (arrived or unheard)(place, task.reply())
+
             try:
-                self._run(strands(ordered), len(requests), progress or (lambda count: None))
+                self._run(strands(ordered), tell)
+                for task in list(untold):  # failed before any batch
+                    tell(task)
             except BaseException:  # KeyboardInterrupt too: the cache may be half written
                 self.clear()
                 raise
@@ -253,7 +262,7 @@ class EmbeddedLLM:
         whole, anchor = (self._vocab.detokenize(ids) for ids in (self._anchor + tokens, self._anchor))
         return str(whole[len(anchor) :])
 
-    def _run(self, strands: Iterator[Strand], total: int, progress: Progress) -> None:
+    def _run(self, strands: Iterator[Strand], tell: Callable[[Task], None]) -> None:
         """Evaluate the strands in batches; a writer stays until it is done, and newcomers take the places left."""
         live: list[Strand] = []
         waiting = next(strands, None)
@@ -275,11 +284,9 @@ class EmbeddedLLM:
                     self._context.memory_seq_rm(strand.seq, -1, -1)
             for task in tasks:
                 task.seconds += (time.perf_counter() - start) / len(tasks)
-            if answered := sum(len(task.places) for task in tasks if task.done):
-                progress(answered)
-                total -= answered
-        if total:  # requests that failed before any batch
-            progress(total)
+            for task in tasks:
+                if task.done:
+                    tell(task)
 
     def _fits(self, running: list[Strand], strand: Strand) -> bool:
         """Whether there is a free sequence, and room in the cache (what is held shrinks to what newcomers share)."""

@@ -1,27 +1,28 @@
 """The ledger: every question to an LLM and its answer in SQLite, so that nothing is paid for twice.
 
-The key is a hash of model, prompt and parameters. Answers are committed batch by batch: a killed run loses at most the
-batch in flight. Failures are stored too, counted, and asked again the next time. Questions that another process is
-asking at the moment are left to it and waited for. The file itself: :mod:`plaudit.llms.answers`.
+The key is a hash of model, prompt and parameters. Answers are committed as they come in: a killed run loses at most
+those under way and the last few that came. Failures are stored too, counted, and asked again the next time. Questions
+that another process is asking at the moment are left to it and waited for. The file itself: :mod:`plaudit.llms.answers`.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from plaudit.budget import Budget
 from plaudit.errors import JudgeFailedError
 from plaudit.llms.answers import Ledger, Spend
-from plaudit.llms.base import LLM, Progress, Reply, Request
+from plaudit.llms.base import LLM, Arrived, Reply, Request, unheard
 
 __all__ = ["BATCH", "Ledger", "LedgerLLM", "Spend"]
 
 BATCH = 64
-"""Questions between two commits: what a kill -9 can cost at most."""
-Call = Callable[[Sequence[Request]], list[Reply]]
+"""Answers between two commits: what a kill -9 can cost at most, beside what is under way."""
+COMMIT_SECONDS = 1.0
+"""Wall time between two commits, where answers come slower."""
+Call = Callable[[Sequence[Request], Arrived | None], list[Reply]]
 
 
 class LedgerLLM:
@@ -42,39 +43,49 @@ class LedgerLLM:
         self.max_failures = max_failures
         """Share of a call's questions that may fail before the rest is no longer asked."""
 
-    def generate(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Reply]:
+    def generate(self, requests: Sequence[Request], arrived: Arrived | None = None) -> list[Reply]:
         """See :class:`plaudit.llms.base.LLM`."""
-        return self._ask("generate", self.llm.generate, requests, progress)
+        return self._ask("generate", self.llm.generate, requests, arrived)
 
-    def choose(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Reply]:
+    def choose(self, requests: Sequence[Request], arrived: Arrived | None = None) -> list[Reply]:
         """See :class:`plaudit.llms.base.LLM`."""
-        return self._ask("choose", self.llm.choose, requests, progress)
+        return self._ask("choose", self.llm.choose, requests, arrived)
 
     def close(self) -> None:
         """Close the model; the ledgers stay open."""
         self.llm.close()
 
-    def _ask(self, kind: str, call: Call, requests: Sequence[Request], progress: Progress | None) -> list[Reply]:
-        keys = [request.key(self.name) for request in requests]
-        distinct = dict(zip(keys, requests, strict=True))
-        answers = self.ledger.find(list(distinct))
-        failed = [reply for reply in answers.values() if reply.status != "ok"]
-        asking = _Asking(kind, call, distinct, answers, failed, Counter(keys), progress or (lambda count: None))
-        asking.progress(sum(asking.repeats[key] for key in answers))
+    def _ask(self, kind: str, call: Call, requests: Sequence[Request], arrived: Arrived | None) -> list[Reply]:
+        places: dict[str, list[int]] = {}
+        for place, request in enumerate(requests):
+            places.setdefault(request.key(self.name), []).append(place)
+        asking = _Asking(kind, call, {key: requests[at[0]] for key, at in places.items()}, places, arrived or unheard)
+        asking.note(self.ledger.find(list(places)))
         # Prompts that begin alike go together, so that a batch shares what can be shared.
-        todo = sorted(distinct.keys() - answers.keys(), key=lambda key: (distinct[key].prompt, key))
+        todo = sorted(places.keys() - asking.answers.keys(), key=lambda key: (asking.requests[key].prompt, key))
         pause = 0.02
         while todo:
-            others: list[str] = []
-            for start in range(0, len(todo), BATCH):
-                others += self._batch(asking, todo[start : start + BATCH])
+            others, left = list[str](), todo
+            while left:
+                size = self._window()
+                others += self._part(asking, left[:size])
+                left = left[size:]
             if len(others) == len(todo):  # another process is at all of them
                 time.sleep(pause)
                 pause = min(1.0, 2 * pause)
             todo = others
-        return [answers[key] for key in keys]
+        replies = [Reply("error")] * len(requests)
+        for key, at in places.items():
+            for place in at:
+                replies[place] = asking.answers[key]
+        return replies
 
-    def _batch(self, asking: _Asking, part: list[str]) -> list[str]:
+    def _window(self) -> int:
+        """How many the model is given at once; near a ceiling no more than surely fit below it."""
+        wanted = getattr(self.llm, "window", BATCH)
+        return max(BATCH, int(min(wanted, self.budget.affordable() / 2))) if wanted > BATCH else BATCH
+
+    def _part(self, asking: _Asking, part: list[str]) -> list[str]:
         """Take over what is answered, ask what nobody else is asking; returns the keys that another process is at."""
         where = self.shared or self.ledger
         ours = where.claim(part)
@@ -88,46 +99,76 @@ class LedgerLLM:
         if found and where is not self.ledger:
             taken = [(asking.requests[key], reply) for key, reply in found.items()]
             self.ledger.add(self.name, asking.kind, taken, str(where.path))
-        self._note(asking, found)
+        asking.note(found)
+        asking.check(self.max_failures)
         return [key for key in rest if key not in found]
 
     def _pay(self, asking: _Asking, keys: list[str]) -> None:
+        """Ask the model; answers are stored as they come, so that whatever ends this loses none that has come."""
         asked = [asking.requests[key] for key in keys]
-        source = str(getattr(self.llm, "source", ""))
-        if not source:  # what is replayed costs nothing
+        if not self._source:  # what is replayed costs nothing
             to_come = sum(r.max_tokens if asking.kind == "generate" else len(r.answers) for r in asked)
             self.budget.check(len(asked), sum(len(r.prompt) for r in asked), to_come)
-        replies = asking.call(asked)
-        answered = list(zip(asked, replies, strict=True))
-        if not source:
-            tokens = sum(r.prompt_tokens + r.new_tokens for r in replies)
-            self.budget.spend(len(asked), tokens, sum(r.usd for r in replies))
+        came: dict[str, Reply] = {}
+        untold, last = set(range(len(keys))), time.monotonic()
+
+        def arrived(place: int, reply: Reply) -> None:
+            nonlocal came, last
+            untold.discard(place)
+            came[keys[place]] = reply
+            if len(came) >= BATCH or time.monotonic() - last > COMMIT_SECONDS:
+                stored, came, last = came, {}, time.monotonic()
+                self._store(asking, stored)
+                asking.check(self.max_failures)
+
+        try:
+            replies = asking.call(asked, arrived)
+            came |= {keys[place]: replies[place] for place in untold}  # a back-end need not tell
+        finally:
+            self._store(asking, came)
+        asking.check(self.max_failures)
+
+    @property
+    def _source(self) -> str:
+        return str(getattr(self.llm, "source", ""))
+
+    def _store(self, asking: _Asking, came: dict[str, Reply]) -> None:
+        answered = [(asking.requests[key], reply) for key, reply in came.items()]
+        if not self._source:
+            tokens = sum(reply.prompt_tokens + reply.new_tokens for reply in came.values())
+            self.budget.spend(len(came), tokens, sum(reply.usd for reply in came.values()))
         if self.shared is not None:
             self.shared.add(self.name, asking.kind, answered)
-        self.ledger.add(self.name, asking.kind, answered, source)
-        self._note(asking, dict(zip(keys, replies, strict=True)))
-
-    def _note(self, asking: _Asking, found: dict[str, Reply]) -> None:
-        asking.answers.update(found)
-        asking.failed.extend(reply for reply in found.values() if reply.status != "ok")
-        failed = asking.failed
-        if len(failed) > self.max_failures * len(asking.requests):
-            raise JudgeFailedError(
-                f"{len(failed)} of the first {len(asking.answers)} questions failed, so more than {self.max_failures:.0%} "
-                f"of all {len(asking.requests)}; the rest was not asked. The last reason: {failed[-1].error[:200]}. "
-                "Try another model (--llm), or raise --judge.max-failures."
-            )
-        asking.progress(sum(asking.repeats[key] for key in found))
+        self.ledger.add(self.name, asking.kind, answered, self._source)
+        asking.note(came)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Asking:
     """One call of generate or choose."""
 
     kind: str
     call: Call
     requests: dict[str, Request]
-    answers: dict[str, Reply]
-    failed: list[Reply]
-    repeats: Counter[str]
-    progress: Progress
+    places: dict[str, list[int]]
+    arrived: Arrived
+    answers: dict[str, Reply] = field(default_factory=dict)
+    failed: list[Reply] = field(default_factory=list)
+
+    def note(self, found: dict[str, Reply]) -> None:
+        """Pass on what was answered."""
+        self.answers.update(found)
+        self.failed.extend(reply for reply in found.values() if reply.status != "ok")
+        for key, reply in found.items():
+            for place in self.places[key]:
+                self.arrived(place, reply)
+
+    def check(self, most: float) -> None:
+        """Raise where a larger share of all has failed."""
+        failed = self.failed
+        if len(failed) > most * len(self.requests):
+            raise JudgeFailedError(
+                f"{len(failed)} of the first {len(self.answers)} questions failed, so more than {most:.0%} of all "
+                f"{len(self.requests)}; the rest was not asked. The last reason: {failed[-1].error[:200]}. "
+                "Try another model (--llm), or raise --judge.max-failures."
+            )

@@ -20,9 +20,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import queue
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -30,7 +31,7 @@ import openai
 
 from plaudit.errors import ConfigError, LLMError
 from plaudit.llms import openai_reading as reading
-from plaudit.llms.base import Progress, Reply, Request
+from plaudit.llms.base import Arrived, Reply, Request, unheard
 from plaudit.llms.openai_ways import CHAT, COMPLETIONS, OPENAI, PROBE, PROBE_TOKENS, Way, address
 from plaudit.llms.pace import Pace, backoff
 
@@ -59,6 +60,9 @@ class Stats:
     """Answers 429 and 503."""
     faults: dict[str, int] = field(default_factory=dict)
     """Failed requests by their first words."""
+
+
+Answer = Callable[[Request, Bill], Awaitable[Reply]]
 
 
 class OpenAIServer:
@@ -95,7 +99,7 @@ class OpenAIServer:
             raise ConfigError("OpenAI's server needs a key. Set it in the environment: export OPENAI_API_KEY=...")
         self.usd_in, self.usd_out, self.retries, self.votes = usd_in, usd_out, retries, votes
         self.stats, self._fatal = Stats(), ""
-        self.pace = Pace(concurrency)
+        self.pace, self.window = Pace(concurrency), 16 * concurrency
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="plaudit-openai", daemon=True).start()
         self._client = openai.AsyncOpenAI(
@@ -109,13 +113,13 @@ class OpenAIServer:
         ways = ",".join(f"{kind}={way}" for kind, way in self._ways.items())
         self.name = f"openai:{self.model}@{self.url.partition('://')[2]}:{ways},votes={votes}"
 
-    def generate(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Reply]:
+    def generate(self, requests: Sequence[Request], arrived: Arrived | None = None) -> list[Reply]:
         """See :class:`plaudit.llms.base.LLM`."""
-        return self._ask(requests, self._write, progress)
+        return self._ask(requests, self._write, arrived)
 
-    def choose(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Reply]:
+    def choose(self, requests: Sequence[Request], arrived: Arrived | None = None) -> list[Reply]:
         """See :class:`plaudit.llms.base.LLM`; how it was answered is in ``Reply.text``. ``lengths`` are all 1."""
-        return self._ask(requests, self._choose, progress)
+        return self._ask(requests, self._choose, arrived)
 
     def close(self) -> None:
         """Close the connections."""
@@ -135,8 +139,8 @@ class OpenAIServer:
     def _ask(
         self,
         requests: Sequence[Request],
-        answer: Callable[[Request, Bill], Awaitable[Reply]],
-        progress: Progress | None,
+        answer: Answer,
+        arrived: Arrived | None,
     ) -> list[Reply]:
         """Answer each distinct request once, all at the pace that the server bears."""
         if self._fatal:
@@ -144,29 +148,47 @@ class OpenAIServer:
         places: dict[Request, list[int]] = {}
         for place, request in enumerate(requests):
             places.setdefault(request, []).append(place)
-        start = time.perf_counter()
-        done = progress or (lambda count: None)
-
-        async def one(request: Request) -> Reply:
-            reply = await self._answer(request, answer)
-            done(len(places[request]))
-            return reply
-
-        async def everything() -> list[Reply]:
-            return await asyncio.gather(*map(one, places))
-
-        answered = self._wait(everything())
-        if self._fatal and all(reply.status != "ok" for reply in answered):
-            raise LLMError(self._fatal)  # else what was paid for is handed over first, and the next call fails
         replies = [Reply("error")] * len(requests)
-        seconds = (time.perf_counter() - start) / max(1, len(requests))
-        for reply, (first, *others) in zip(answered, places.values(), strict=True):
-            replies[first] = replace(reply, seconds=seconds)
+        last, late = time.perf_counter(), list[int]()
+        for request, answered in self._stream(list(places), answer):
+            last, seconds = time.perf_counter(), time.perf_counter() - last
+            first, *others = places[request]
+            replies[first] = replace(answered, seconds=seconds)
             for place in others:  # the same question is paid for once
-                replies[place] = replace(reply, seconds=seconds, prompt_tokens=0, new_tokens=0, usd=0.0)
+                replies[place] = replace(answered, seconds=0.0, prompt_tokens=0, new_tokens=0, usd=0.0)
+            if self._fatal and answered.status != "ok":  # may be no answer at all, but the end
+                late += (first, *others)
+                continue
+            for place in (first, *others):
+                (arrived or unheard)(place, replies[place])
+        if self._fatal and all(reply.status != "ok" for reply in replies):
+            raise LLMError(self._fatal)  # else what was paid for is handed over first, and the next call fails
+        for place in late:
+            (arrived or unheard)(place, replies[place])
         return replies
 
-    async def _answer(self, request: Request, answer: Callable[[Request, Bill], Awaitable[Reply]]) -> Reply:
+    def _stream(self, requests: Sequence[Request], answer: Answer) -> Iterator[tuple[Request, Reply]]:
+        """Requests with their replies as they come in; all under way are given up where the caller stops listening."""
+        came: queue.SimpleQueue[tuple[Request, Reply] | None] = queue.SimpleQueue()
+
+        async def one(request: Request) -> None:
+            came.put((request, await self._answer(request, answer)))
+
+        async def everything() -> None:
+            try:
+                await asyncio.gather(*map(one, requests))
+            finally:
+                came.put(None)
+
+        future = asyncio.run_coroutine_threadsafe(everything(), self._loop)
+        try:
+            while (each := came.get()) is not None:
+                yield each
+            future.result()
+        finally:
+            future.cancel()
+
+    async def _answer(self, request: Request, answer: Answer) -> Reply:
         bill = Bill()
         try:
             reply = await answer(request, bill)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from plaudit.errors import LLMError
 from plaudit.llms.answers import Ledger
-from plaudit.llms.base import Progress, Reply, Request
+from plaudit.llms.base import Arrived, Reply, Request, unheard
 
 SHOWN = 120
 """Characters of a missing question that the error shows."""
@@ -32,7 +32,7 @@ class ReplayLLM:
         """Where the answers are from; says that they cost nothing."""
         self.name = _chosen(self._ledger, model)
 
-    def generate(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Reply]:
+    def generate(self, requests: Sequence[Request], arrived: Arrived | None = None) -> list[Reply]:
         """See :class:`plaudit.llms.base.LLM`."""
         keys = [request.key(self.name) for request in requests]
         found = self._ledger.find(keys, failures=True)
@@ -43,9 +43,10 @@ class ReplayLLM:
                 f"asks nothing. The first ends: {missing[0].prompt[-SHOWN:]!r}. Give the settings of the run that made "
                 "the ledger; to ask the model what is missing, type the same command with --ledger in place of --replay."
             )
-        if progress is not None:
-            progress(len(requests))
-        return [found[key] for key in keys]
+        replies = [found[key] for key in keys]
+        for place, reply in enumerate(replies):
+            (arrived or unheard)(place, reply)
+        return replies
 
     choose = generate
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from plaudit.errors import LLMError
-from plaudit.llms.base import Progress, Reply, Request
+from plaudit.llms.base import Arrived, Reply, Request, unheard
 
 Say = Callable[[Request], str]
 Score = Callable[[Request], Sequence[float]]
@@ -55,13 +55,13 @@ class ScriptedLLM:
         self.asked: list[Request] = []
         """Every request so far."""
 
-    def generate(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Reply]:
+    def generate(self, requests: Sequence[Request], arrived: Arrived | None = None) -> list[Reply]:
         """See :class:`plaudit.llms.base.LLM`. A token is a word."""
-        return self._ask(requests, progress, self._write)
+        return self._ask(requests, arrived, self._write)
 
-    def choose(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Reply]:
+    def choose(self, requests: Sequence[Request], arrived: Arrived | None = None) -> list[Reply]:
         """See :class:`plaudit.llms.base.LLM`. A token is a word."""
-        return self._ask(requests, progress, self._weigh)
+        return self._ask(requests, arrived, self._weigh)
 
     def close(self) -> None:
         """Nothing to free."""
@@ -69,7 +69,7 @@ class ScriptedLLM:
     def _ask(
         self,
         requests: Sequence[Request],
-        progress: Progress | None,
+        arrived: Arrived | None,
         answer: Callable[[Request, np.random.Generator], Reply],
     ) -> list[Reply]:
         self.asked += requests
@@ -79,8 +79,7 @@ class ScriptedLLM:
             random = np.random.default_rng([self.seed, int(request.key(self.name)[:12], 16)])
             failed = random.random() < self.failure_rate
             replies.append(Reply("error", error="scripted failure") if failed else answer(request, random))
-        if progress:
-            progress(len(requests))
+            (arrived or unheard)(len(replies) - 1, replies[-1])
         return replies
 
     def _write(self, request: Request, random: np.random.Generator) -> Reply:

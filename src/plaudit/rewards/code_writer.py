@@ -28,7 +28,7 @@ from scipy.stats import rankdata
 
 from plaudit import prompts
 from plaudit.errors import RewardCodeError
-from plaudit.llms.base import LLM, Progress, Reply, Request
+from plaudit.llms.base import LLM, Arrived, Reply, Request
 from plaudit.prompts import Block, Prompt
 from plaudit.rewards.code_checks import Check, check_program
 from plaudit.rewards.code_words import HEADER, component_lines, extract, feature_lines
@@ -158,17 +158,17 @@ class CodeWriter:
         self._checks: dict[str, Check] = {}
         self._write, self._repair = _load(self.options.prompt, "rules"), _load("code_repair", "program", "error")
 
-    def write(self, progress: Progress | None = None) -> Written:
+    def write(self, arrived: Arrived | None = None) -> Written:
         """New programs, and their repairs."""
         text = self._write.fill(goal=self.goal, rules=self.rules, features=self._features)
-        return self._rounds([text] * self.options.candidates, "write", progress)
+        return self._rounds([text] * self.options.candidates, "write", arrived)
 
     def reflect(
         self,
         program: str,
         components: Sequence[dict[str, float]],
         result: str,
-        progress: Progress | None = None,
+        arrived: Arrived | None = None,
     ) -> Written:
         """Better programs than the one that an agent was trained on, and their repairs.
 
@@ -183,13 +183,13 @@ class CodeWriter:
             components=component_lines(components),
             result=result,
         )
-        return self._rounds([text] * self.options.candidates, "reflect", progress)
+        return self._rounds([text] * self.options.candidates, "reflect", arrived)
 
-    def _rounds(self, first: list[str], purpose: str, progress: Progress | None) -> Written:
+    def _rounds(self, first: list[str], purpose: str, arrived: Arrived | None) -> Written:
         attempts: list[Attempt] = []
         asked = [(candidate, purpose, self._question(text)) for candidate, text in enumerate(first)]
         for number in range(1, self.options.rounds + 1):
-            made = self._ask(number, asked, progress)
+            made = self._ask(number, asked, arrived)
             attempts += made
             # Without a program there is nothing to mend: the same question again, with another seed.
             failed = [a for a in made if a.status != "ok"]
@@ -209,7 +209,7 @@ class CodeWriter:
     def _question(self, text: str) -> str:
         return f"{text}\n\n{prompts.load('code_chat').text}" if self.options.chat else f"{text}\n{HEADER}"
 
-    def _ask(self, number: int, asked: list[tuple[int, str, str]], progress: Progress | None) -> list[Attempt]:
+    def _ask(self, number: int, asked: list[tuple[int, str, str]], arrived: Arrived | None) -> list[Attempt]:
         options = self.options
         requests = [
             Request(
@@ -222,7 +222,7 @@ class CodeWriter:
             )
             for candidate, purpose, text in asked
         ]
-        replies = self.llm.generate(requests, progress)
+        replies = self.llm.generate(requests, arrived)
         return [
             self._attempt(number, candidate, purpose, request, reply)
             for (candidate, purpose, _), request, reply in zip(asked, requests, replies, strict=True)

@@ -19,7 +19,7 @@ import numpy as np
 
 from plaudit import prompts
 from plaudit.config import RunConfig
-from plaudit.console import console, progress
+from plaudit.console import answers, console
 from plaudit.errors import StoreError
 from plaudit.recording import load_recording
 from plaudit.routes import base
@@ -70,14 +70,14 @@ class Code(base.Route):
         options = run.config.code
         asked = options.candidates * options.rounds * (1 + options.reflections)
         attempts: list[Attempt] = []
-        with open_llm(run) as llm, progress("write reward programs, at most", asked) as advance:
+        with open_llm(run) as llm, answers("write reward programs, at most", asked, lambda: run.budget.usd) as arrived:
             writer = _writer(run.config, world, llm, pairs)
-            written = writer.write(advance)
+            written = writer.write(arrived)
             attempts += written.attempts
             _keep(run, attempts)
             best = written.require()
             for number in range(options.reflections):
-                best = _reflect(run, writer, best, number, attempts, advance)
+                best = _reflect(run, writer, best, number, attempts, arrived)
             model = llm.name
         with atomic(run.folder / "annotate" / "reward.py") as file:
             file.write((best.program + "\n").encode())
@@ -169,13 +169,13 @@ def _keep(run: Run, attempts: list[Attempt]) -> None:
 
 
 def _reflect(
-    run: Run, writer: CodeWriter, best: Attempt, number: int, attempts: list[Attempt], advance: Any
+    run: Run, writer: CodeWriter, best: Attempt, number: int, attempts: list[Attempt], arrived: Any
 ) -> Attempt:
     """Train on the program, tell the LLM how that went; of the old and the new program the one with more success."""
     from plaudit.routes.trial import trial
 
     before = trial(run, best.program, _limits(run.config), number)
-    written = writer.reflect(best.program, before.components, before.words, advance)
+    written = writer.reflect(best.program, before.components, before.words, arrived)
     attempts += written.attempts
     _keep(run, attempts)
     if written.best is None:

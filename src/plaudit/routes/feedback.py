@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plaudit.config import JudgeConfig, RunConfig
-from plaudit.console import console, progress
+from plaudit.console import answers, console
 from plaudit.errors import ConfigError
 from plaudit.judging import segments, selection
 from plaudit.judging.base import Pair, check_failures
 from plaudit.judging.scorer import Scorer
-from plaudit.llms.base import LLM, Progress
+from plaudit.llms.base import LLM, Arrived
 from plaudit.recording import load_recording
 from plaudit.routes.networks import Fitting
 from plaudit.stages.parts import llm_spend, make_protocol, make_world, open_llm
@@ -92,9 +92,9 @@ def annotate(run: Run, protocol: Any) -> None:
         total = (
             min(judge.items, len(pool.texts)) if isinstance(protocol, Scorer) else judge.pairs * (1 + judge.both_orders)
         )
-        with progress("annotate", total) as advance:
+        with answers("annotate", total, lambda: run.budget.usd) as arrived:
             rounds = _scored if isinstance(protocol, Scorer) else _compared
-            labels = rounds(run, pool, protocol, _Asking(llm, goal, advance), rng)
+            labels = rounds(run, pool, protocol, _Asking(llm, goal, arrived), rng)
         model = llm.name
     _finish(run, start, labels, protocol, model, pool)
 
@@ -103,7 +103,7 @@ def annotate(run: Run, protocol: Any) -> None:
 class _Asking:
     llm: LLM
     goal: str
-    advance: Progress
+    arrived: Arrived
 
 
 def _scored(run: Run, pool: Items, protocol: Scorer, asking: _Asking, rng: np.random.Generator) -> Labels:
@@ -112,7 +112,7 @@ def _scored(run: Run, pool: Items, protocol: Scorer, asking: _Asking, rng: np.ra
     items = pool.first(judge.items)
 
     def ask(texts: Sequence[str]) -> list[Judgement]:
-        return protocol.judge(asking.llm, asking.goal, texts, asking.advance)
+        return protocol.judge(asking.llm, asking.goal, texts, asking.arrived)
 
     if judge.rounds == 1:
         judgements = ask(items.texts)
@@ -135,7 +135,7 @@ def _compared(run: Run, pool: Items, protocol: Any, asking: _Asking, rng: np.ran
     judge, texts = run.config.judge, pool.first(run.config.judge.items).texts
 
     def ask(pairs: Sequence[Pair]) -> list[Comparison]:
-        return protocol.compare(asking.llm, asking.goal, pairs, asking.advance)
+        return protocol.compare(asking.llm, asking.goal, pairs, asking.arrived)
 
     if judge.rounds == 1:
         return Labels([], ask(selection.random_pairs(texts, judge.pairs, rng)), [])
