@@ -30,8 +30,8 @@ from plaudit.store import read_table
 
 PAIRS = 2800
 SETTINGS = ["--collect.steps", "20000", "--judge.protocol", "pairwise", "--judge.items", "400"]
-IN_FLIGHT = 64
-"""Questions that a kill -9 can cost at most."""
+IN_FLIGHT = 256 + 64
+"""Questions that a kill -9 can cost at most: those under way, and answers that came since the last commit."""
 
 
 def plaudit(*words: object) -> list[str]:
