@@ -7,7 +7,8 @@ Whole commands in processes of their own, one of them killed; the server is test
 
 from __future__ import annotations
 
-import os
+import contextlib
+import shutil
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ from openai_echo import FAULTS, Echo, likely, serve
 
 from plaudit import prompts
 from plaudit.envs.gridworld import DoorKey
+from plaudit.errors import StoreError
 from plaudit.llms.answers import Ledger
 from plaudit.llms.openai_ways import PROBE
 from plaudit.store import read_table
@@ -131,7 +133,60 @@ def test_two_processes_on_one_ledger_and_one_of_them_killed(tmp_path: Path) -> N
         lost, most = charged(server, asked) - books[0][2], max(server.charged[prompt] for prompt in asked)
         assert 0 <= lost <= IN_FLIGHT * kills * most  # what was on its way to a process that was killed
         print(
-            f"\ntwo processes, {len(asked):,} questions each, {kills} kills: {again[2]} questions sold twice, {again[1]:,} once, "
-            f"{again[0]} unanswered; {books[0][2]:,} tokens in the ledger, {lost:,} more charged; "
+            f"\ntwo processes, {len(asked):,} questions each, {kills} kills: {again[2]} of them sold twice, "
+            f"{again[1]:,} once, {again[0]} unanswered; {books[0][2]:,} tokens in the ledger, {lost:,} more charged; "
             f"{time.monotonic() - start:.0f} s"
         )
+
+
+ROOM = 48 * 2**20
+"""Bytes of the small disk; of these a ledger keeps 16 MB free for answers that are on their way."""
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """A file system of its own, unmounted at the end."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={ROOM}", "tmpfs", str(folder)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("only root can mount a small file system")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("full", ["before it asks", "nearly, while it asks", "wholly, while it asks"])
+def test_a_disk_that_fills_up_loses_nothing_and_the_same_command_goes_on(tmp_path: Path, full: str) -> None:
+    with serve() as server, small_disk(tmp_path / "disk") as disk:
+        folder, other = collected(disk / "run", server.url, pairs=1500), disk / "another program's"
+        if "before" in full:
+            fill(other, shutil.disk_usage(disk).free - 2**20)
+        process = subprocess.Popen(plaudit("annotate", folder), stderr=subprocess.PIPE, text=True)
+        if "while" in full:
+            while server.sold.total() < 500:
+                assert process.poll() is None
+                time.sleep(0.005)
+            fill(other, shutil.disk_usage(disk).free - ("nearly" in full) * 6 * 2**20)
+        said = process.communicate()[1].strip()
+        assert process.returncode == StoreError.exit_code, said
+        assert "Traceback" not in said and "Make room" in said and "\n" not in said
+        sold = server.sold.total() - server.sold[PROBE]
+        other.unlink()
+        kept = spent(folder / "ledger.sqlite")[0]
+        again = subprocess.run(plaudit("annotate", folder), capture_output=True, text=True)
+        assert again.returncode == 0, again.stderr
+        asked, failed = questions(folder)
+        twice = sum(server.sold[prompt] - 1 for prompt in asked)
+        assert failed == 0 and twice == sold - kept <= IN_FLIGHT
+        assert sold == 0 or "while" in full
+        print(f"\nfull {full}: {sold} sold until then, {kept} kept, {twice} sold twice. {said}")
+
+
+def fill(path: Path, size: int) -> None:
+    """A file of so many bytes, or of as many as there is room for."""
+    with contextlib.suppress(OSError), path.open("wb") as file:
+        for _ in range(0, size, 4096):
+            file.write(b"\0" * 4096)
+            file.flush()
