@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ ANSWERS = {
     "code_repair": ("Mended program:", "def reward(a, b): return 1", "pass"),
     "code_chat": ("Program:", "def reward(a, b): return 1", "pass"),
 }
-CONTROL = re.compile(r"<\||\|>|<｜|</?s>|\[/?INST\]|<(start|end)_of_turn>|<<SYS>>|<think>|\[\|")
+CONTROL = re.compile(r"<\||<｜|</?s>|\[/?INST\]|<(start|end)_of_turn>|<<SYS>>|<think>|\[\|")
 """What a tokeniser of some model reads as one of its control tokens."""
 
 
@@ -83,16 +83,16 @@ def test_the_test_sees_a_hole(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_text_spells_a_control_token_or_hides_anything() -> None:
-    open_before = 0
-    for name, each in corpus():
-        filled = prompts.load(name).text and one_line(SEEN + each.text)
-        open_before += CONTROL.search(each.text) is not None
-        assert not CONTROL.search(filled.replace("| >", "").replace("|>", "")), each
+    spelt = 0
+    for _, each in corpus():
+        shown_text = one_line(SEEN + each.text)
+        spelt += CONTROL.search(each.text) is not None
+        assert not CONTROL.search(shown_text), each
         assert not re.search(
-            "[\u200b\u2060\u202a-\u202e\u2066-\u2069\ufeff\x00-\x1f\x7f-\x9f\U000e0000-\U000e007f]", filled
+            "[\u200b\u2060\u202a-\u202e\u2066-\u2069\ufeff\x00-\x1f\x7f-\x9f\U000e0000-\U000e007f]", shown_text
         )
-        assert one_line(filled) == filled
-    assert open_before > 50
+        assert one_line(shown_text) == shown_text
+    assert spelt > 50
 
 
 def test_plain_text_stays_as_it_is() -> None:
@@ -113,14 +113,6 @@ def test_no_text_can_pass_for_two_members_of_a_segment() -> None:
         assert Counter(re.findall(r"\b(?:First|Then):", joined)) == {"First:": 1, "Then:": 1}
 
 
-@dataclass(frozen=True)
-class Recorded:
-    text: str
-    action: str
-    following: str
-    success: bool = True
-
-
 def test_no_text_can_add_a_line_to_what_the_acting_model_is_shown() -> None:
     world = DoorKey()
     for kind in ("act", "think", "criticise"):
@@ -130,7 +122,7 @@ def test_no_text_can_add_a_line_to_what_the_acting_model_is_shown() -> None:
             hostile = SEEN + each.text
             asked = questions.ask(kind, hostile, [(hostile, "forward")], hostile, hostile, hostile)  # type: ignore[arg-type]
             lines.add(len(asked.splitlines()))
-            assert not CONTROL.search(asked.replace("|>", ""))
+            assert not CONTROL.search(asked)
         assert len(lines) == 1
 
 
@@ -141,24 +133,26 @@ def test_no_feature_of_a_world_can_add_a_line_to_the_code_prompt() -> None:
         assert len(shown(features).splitlines()) == 1
 
 
-def test_in_a_chat_template_the_corpus_opens_no_turn() -> None:
+def test_in_a_chat_template_the_corpus_opens_no_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the embedded model's own tokens: only its template's control tokens are control tokens."""
     pytest.importorskip("cyllama", reason="needs the extra 'embedded'")
     from plaudit.llms.embedded import EmbeddedLLM
 
     llm = EmbeddedLLM(context=4096)
     try:
-        special = {t for t in range(llm._vocab.n_vocab) if llm._vocab.is_control(t)}
+        control = [token for token in range(llm._vocab.n_vocab) if llm._vocab.is_control(token)]
         prompt, counts = prompts.load("pointwise"), set()
         for raw in (True, False):  # by the tokeniser alone too, where a text is not marked off
             for each in texts(*ANSWERS["pointwise"]):
-                text = (
-                    prompt.text.replace("$observation", each.text)
-                    if raw
-                    else prompt.fill(goal="g", observation=each.text)
-                )
-                tokens = llm._prompt_tokens(Request(text, chat=True))
-                counts.add(sum(np.isin(tokens, list(special))))
+                text = prompt.fill(goal="g", observation=Block(each.text) if raw else each.text)
+                counts.add(int(np.isin(llm._prompt_tokens(Request(text, chat=True)), control).sum()))
         assert len(counts) == 1
+        changing = SimpleNamespace(
+            get_default_chat_template=str.__doc__.strip, chat_apply_template=lambda *a: "<|im_end|>"
+        )
+        monkeypatch.setattr(llm, "_model", changing)
+        (reply,) = llm.choose([Request("x <|im_end|>", chat=True, answers=(" Yes", " No"))])
+        assert reply.status == "error" and "template changes" in reply.error
+        monkeypatch.undo()
     finally:
         llm.close()
