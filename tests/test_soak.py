@@ -42,7 +42,7 @@ def plaudit(*words: object) -> list[str]:
 
 def collected(folder: Path, url: str, *more: str, pairs: int = PAIRS) -> Path:
     """A run whose next stage is annotate."""
-    words = ["--llm", url, "--llm.timeout", "1", "--judge.pairs", str(pairs), *SETTINGS, *more]
+    words = ["--llm", url, "--llm.timeout", "2", "--judge.pairs", str(pairs), *SETTINGS, *more]
     result = subprocess.run(plaudit("collect", "doorkey", "--out", folder, *words), capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     return folder
@@ -50,7 +50,7 @@ def collected(folder: Path, url: str, *more: str, pairs: int = PAIRS) -> Path:
 
 @contextmanager
 def failing(**options: object) -> Iterator[Echo]:
-    with serve(faults=FAULTS, patience=3.0, **options) as server:
+    with serve(faults=FAULTS, patience=4.0, **options) as server:
         yield server
 
 
