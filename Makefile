@@ -1,4 +1,5 @@
 # make demo: from nothing to a trained agent and its report.  make test: everything the tests need, then the tests.
+# make soak: the slow tests (faults for minutes, kills, full disks), half an hour.
 # Only what is missing is installed; besides runs/ only .venv in this folder is written to, and .venv-rliable by the tests.
 PYTHON ?= python3
 VENV := .venv
@@ -6,7 +7,7 @@ BIN := $(VENV)/bin
 RLIABLE := .venv-rliable
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint bench rliable clean
+.PHONY: demo test soak lint bench rliable clean
 
 demo: $(VENV)/.installed
 	$(BIN)/plaudit run --recipe demo
@@ -15,6 +16,9 @@ test: $(VENV)/.tested $(RLIABLE)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+soak: $(VENV)/.tested
+	$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff format --check .
