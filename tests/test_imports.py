@@ -27,6 +27,7 @@ ROOMS = {
 CORE = {
     "budget",
     "config",
+    "config_rules",
     "console",
     "encoder",
     "errors",
@@ -47,7 +48,8 @@ MAY = {
     "encoder": {"errors", "spaces"},
     "registry": {"errors", "world_file"},
     "world_file": {"envs", "errors"},
-    "config": {"errors", "registry"},
+    "config": {"errors"},
+    "config_rules": {"config", "errors", "registry"},
     "console": set(),
     "budget": {"errors"},
     "store": {"budget", "config", "errors"},

@@ -18,7 +18,8 @@ import yaml
 from ray_models import Refusing, broken, logged, poisoned
 
 from plaudit.budget import Budget
-from plaudit.config import ClusterConfig, ConfigError, LLMConfig, RunConfig, from_dict, to_dict, validate
+from plaudit.config import ClusterConfig, ConfigError, LLMConfig, RunConfig, from_dict, to_dict
+from plaudit.config_rules import validate
 from plaudit.errors import ClusterError, LLMError
 from plaudit.llms.base import Request
 from plaudit.llms.ledger import Ledger, LedgerLLM

@@ -171,7 +171,7 @@ def forecast(words: list[str]) -> int:
 
 def show_forecast(config: RunConfig, arms: list[Arm]) -> int:
     """The arms by name, and what they will cost."""
-    from plaudit.config import validate
+    from plaudit.config_rules import validate
     from plaudit.stages.forecast import forecast as estimate
     from plaudit.stages.forecast import show
     from plaudit.stages.parts import check_llm
@@ -186,7 +186,7 @@ def show_forecast(config: RunConfig, arms: list[Arm]) -> int:
 
 def one_stage(verb: str, words: list[str]) -> int:
     """``plaudit STAGE RUN``: one stage of an existing run; ``collect`` may make the run."""
-    from plaudit.config import validate
+    from plaudit.config_rules import validate
     from plaudit.stages import prepare, run_stages
     from plaudit.store import Run
 
@@ -261,7 +261,7 @@ def label(words: list[str]) -> int:
 
 def calibrate(words: list[str]) -> int:
     """``plaudit calibrate [WORLD] [--llm MODEL] [--pairs N]``."""
-    from plaudit.config import validate
+    from plaudit.config_rules import validate
     from plaudit.judging.calibrate import show
     from plaudit.stages.calibrate import calibrate as measure
     from plaudit.stages.parts import check

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from plaudit.budget import Budget
-from plaudit.config import RunConfig, validate
+from plaudit.config import RunConfig
+from plaudit.config_rules import validate
 from plaudit.console import console
 from plaudit.errors import BudgetError, PlauditError
 from plaudit.stages import prepare, stage, stages_of

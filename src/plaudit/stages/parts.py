@@ -13,7 +13,7 @@ from typing import Any
 from gymnasium.vector import VectorEnv
 
 from plaudit import prompts, registry
-from plaudit.config import JudgeConfig, RunConfig, WorldConfig
+from plaudit.config import JudgeConfig, LLMConfig, RunConfig, WorldConfig
 from plaudit.console import console
 from plaudit.envs.base import World
 from plaudit.errors import ConfigError, StoreError, did_you_mean
