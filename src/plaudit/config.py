@@ -9,11 +9,13 @@ import dataclasses
 import hashlib
 import json
 import math
+import re
 import tomllib
 import types
 import typing
 from dataclasses import dataclass, field
 from importlib import resources
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -406,19 +408,12 @@ def validate(config: RunConfig) -> None:
         ("judge.items", config.judge.items >= 10, "at least 10"),
         ("judge.pairs", config.judge.pairs >= enough, f"at least {enough}, so that enough of them are held out"),
         ("evaluate.episodes", config.evaluate.episodes >= 1, "at least 1"),
-        ("judge.patience", config.judge.patience >= 0, "0 or more"),
         ("code.temperature", 0 <= config.code.temperature <= 2, "between 0 and 2"),
-        ("code.reflections", config.code.reflections >= 0, "0 or more"),
         ("code.seconds", config.code.seconds > 0, "above 0"),
         ("embedding.alpha", 0 <= config.embedding.alpha <= 1, "between 0 and 1"),
         ("policy.temperature", 0 <= config.policy.temperature <= 10, "between 0 and 10"),
-        ("policy.max_steps", config.policy.max_steps >= 0, "0 or more"),
-        *((f"policy.{k}", getattr(config.policy, k) >= 0, "0 or more") for k in ("examples", "refine", "history")),
-        ("evaluate.examples", config.evaluate.examples >= 0, "0 or more"),
         ("llm.context", config.llm.context >= 256, "at least 256"),
-        ("llm.threads", config.llm.threads >= 0, "0 or more"),
         ("llm.timeout", config.llm.timeout > 0, "above 0"),
-        *((f"llm.{k}", getattr(config.llm, k) >= 0, "0 or more") for k in ("usd_in", "usd_out", "retries")),
         ("llm.replay", not (config.llm.replay and config.llm.ledger), "empty where llm.ledger is given"),
     ]
     whole = {
@@ -433,14 +428,12 @@ def validate(config: RunConfig) -> None:
     rules += [
         (f"{s}.{k}", getattr(getattr(config, s), k) >= 1, "at least 1") for s, keys in whole.items() for k in keys
     ]
+    rules += [(path, attrgetter(path)(config) >= 0, "0 or more") for path in NOT_NEGATIVE.split()]
     rates = [(f"{s}.learning_rate", getattr(config, s).learning_rate) for s in ("train", "fit")]
     rules += [(path, 0 < rate < 1, "above 0 and below 1") for path, rate in rates]
     for path, holds, wanted in rules:
         if not holds:
-            value: Any = config
-            for name in path.split("."):
-                value = getattr(value, name)
-            raise ConfigError(f"{path} must be {wanted}, got {value!r}.")
+            raise ConfigError(f"{path} must be {wanted}, got {attrgetter(path)(config)!r}.")
 
 
 def _training(train: TrainConfig) -> list[tuple[str, bool, str]]:
@@ -450,8 +443,6 @@ def _training(train: TrainConfig) -> list[tuple[str, bool, str]]:
         ("train.controls", len(set(train.controls)) == len(train.controls), "different routes"),
         ("train.controls", not set(train.controls) & set(WITH_LLM), "routes without an LLM; compare does more"),
         ("train.seeds", 1 <= train.seeds < 400, "between 1 and 399"),
-        ("train.workers", train.workers >= 0, "0 or more"),
-        ("train.memory", train.memory >= 0, "0 or more"),
         ("train.memory", not train.memory or is_ppo, "0 with sac"),
         ("train.normalize", not train.normalize or is_ppo, "false with sac"),
         ("train.gae_lambda", 0 <= train.gae_lambda <= 1, "between 0 and 1"),
@@ -463,8 +454,7 @@ def _training(train: TrainConfig) -> list[tuple[str, bool, str]]:
 def _placing(config: RunConfig) -> list[tuple[str, bool, str]]:
     """The rules of ``[cluster]``."""
     cluster, local = config.cluster, config.cluster.on == "local"
-    host, _, port = cluster.on.removeprefix("ray://").rpartition(":")
-    known = cluster.on in ("local", "ray", "auto") or (host != "" and port.isdigit())
+    known = re.fullmatch(r"local|ray|auto|(ray://)?[^/]+:\d+", cluster.on) is not None
     return [
         ("cluster.on", known, "local, ray, auto, HOST:PORT or ray://HOST:PORT"),
         ("cluster.on", local or not config.fit.online, "local with fit.online, which asks while it trains"),
@@ -475,10 +465,14 @@ def _placing(config: RunConfig) -> list[tuple[str, bool, str]]:
         ),
         ("llm.model", not cluster.serve or config.llm.model.startswith("openai:"), "openai:MODEL, of cluster.serve"),
         ("cluster.cpus", cluster.cpus > 0 or cluster.gpus > 0, "above 0 where cluster.gpus is 0"),
-        *((f"cluster.{k}", getattr(cluster, k) >= 0, "0 or more") for k in ("workers", "cpus", "gpus", "block")),
     ]
 
 
+NOT_NEGATIVE = (
+    "judge.patience llm.threads llm.usd_in llm.usd_out llm.retries code.reflections evaluate.examples train.workers "
+    "train.memory policy.max_steps policy.examples policy.refine policy.history "
+    "cluster.workers cluster.cpus cluster.gpus cluster.block"
+)
 WITH_LLM = ("llm", "preference", "scalar", "code", "embedding")
 """Routes that a language model has a part in; a run has one of them at most."""
 POTENTIAL_NEEDS_TASK = (
