@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+import re
+from operator import attrgetter
 
 from plaudit import registry
 from plaudit.config import RunConfig, TrainConfig
@@ -72,10 +73,7 @@ def validate(config: RunConfig) -> None:
     rules += [(path, 0 < rate < 1, "above 0 and below 1") for path, rate in rates]
     for path, holds, wanted in rules:
         if not holds:
-            value: Any = config
-            for name in path.split("."):
-                value = getattr(value, name)
-            raise ConfigError(f"{path} must be {wanted}, got {value!r}.")
+            raise ConfigError(f"{path} must be {wanted}, got {attrgetter(path)(config)!r}.")
 
 
 def _training(train: TrainConfig) -> list[tuple[str, bool, str]]:
@@ -98,8 +96,7 @@ def _training(train: TrainConfig) -> list[tuple[str, bool, str]]:
 def _placing(config: RunConfig) -> list[tuple[str, bool, str]]:
     """The rules of ``[cluster]``."""
     cluster, local = config.cluster, config.cluster.on == "local"
-    host, _, port = cluster.on.removeprefix("ray://").rpartition(":")
-    known = cluster.on in ("local", "ray", "auto") or (host != "" and port.isdigit())
+    known = re.fullmatch(r"local|ray|auto|(ray://)?[^/]+:\d+", cluster.on) is not None
     return [
         ("cluster.on", known, "local, ray, auto, HOST:PORT or ray://HOST:PORT"),
         ("cluster.on", local or not config.fit.online, "local with fit.online, which asks while it trains"),
