@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from plaudit.errors import ConfigError
+from plaudit.errors import ConfigError, LLMError
 from plaudit.finetune import forgetting, forgotten_table, general_sets, records
 from plaudit.finetune.general_sets import instructions as written
 from plaudit.finetune.items import Choice, Passage
@@ -201,8 +201,33 @@ def test_only_the_same_items_are_compared(suite):
         forgetting.standard_suite(["knowlege"])
 
 
+@pytest.mark.parametrize("every", [2, 7])
+def test_a_quick_look_has_all_kinds_and_whole_blocks(suite, every):
+    quick = forgetting.standard_suite(every=every)
+    assert {t.kind for t in quick.instructions} == set(written.CHECKS)
+    sizes, whole = (Counter(c.block for c in s.choices) for s in (quick, suite))
+    assert all(sizes[block] == whole[block] for block in sizes)
+    assert quick.size == pytest.approx(suite.size / every, rel=0.1)
+
+
+def test_english_needs_log_probabilities_or_a_scorer(suite):
+    text = dataclasses.replace(suite, choices=(), instructions=(), worlds=())
+
+    def first_tokens_only(requests):
+        return [Reply("error", error="log-probabilities of other tokens") for _ in requests]
+
+    server = SimpleNamespace(name="server", choose=first_tokens_only)
+    with pytest.raises(LLMError, match="server gives no log-probability of a text"):
+        forgetting.measure(server, text)
+    scorer = SimpleNamespace(score=lambda passages: [(-2.0 * len(p.text), len(p.text)) for p in passages])
+    found = forgetting.measure(server, text, scorer=scorer)
+    assert forgetting.summary(found, found).text[0].before == pytest.approx(np.exp(2))
+    own = forgetting.measure(SimpleNamespace(name="server", choose=first_tokens_only, score=scorer.score), text)
+    assert own == found
+
+
 def test_a_taught_world_is_no_other_world():
-    taught = forgetting.standard_suite(["worlds"], leave_out=["minihack", "wordle"])
+    taught = forgetting.standard_suite(["worlds"], leave_out=["minihack:Room-5x5", "wordle"])
     names = {w.world for w in taught.worlds}
     assert names and not any(name.startswith(("minihack", "wordle")) for name in names)
     assert names < set(general_sets.worlds())

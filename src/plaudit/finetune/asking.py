@@ -68,7 +68,7 @@ def ask_world(llm: LLM, world: WorldPairs, protocol: str, prompt: str, chat: boo
     judge = registry.load("protocols", protocol)(prompts.load(prompt), chat=chat)
     for pair, head, c in zip(world.pairs, heads, judge.compare(llm, world.goal, seated), strict=True):
         item = f"worlds/{world.world}/{identity(*pair)}"
-        # The better observation is what a judge is likely to be unsure of: pairs that share it are resampled together.
+        # Pairs that share their better observation are not independent: they are resampled together.
         block = identity(world.world, pair[0])
         if c.probability is None:
             yield Answer(item, "worlds", world.world, block, 0.5, None, None, f"{c.status}: {c.reply}")

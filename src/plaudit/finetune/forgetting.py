@@ -25,7 +25,7 @@ import numpy as np
 from plaudit.errors import ConfigError, did_you_mean
 from plaudit.finetune import general_sets
 from plaudit.finetune.asking import TextScorer, ask_choices, ask_instructions, ask_passages, ask_world
-from plaudit.finetune.general_sets.instructions import instructions
+from plaudit.finetune.general_sets.instructions import CHECKS, instructions
 from plaudit.finetune.items import Choice, Instruction, Passage, WorldPairs
 from plaudit.finetune.paired import bootstrap, mcnemar, mean_difference, resolvable, wilson
 from plaudit.finetune.records import (
@@ -44,6 +44,7 @@ from plaudit.llms.base import LLM
 
 SETS = ("text", "knowledge", "reasoning", "statements", "yes or no", "logic", "instructions", "worlds")
 """What can be measured, in the order of the table."""
+KINDS = len(CHECKS)
 PART = 64
 """Items that are asked at once, so that progress can be shown."""
 
@@ -81,7 +82,8 @@ def standard_suite(
 
     Args:
         sets: some of :data:`SETS`.
-        leave_out: worlds that are taught, with or without a task: their pairs show what is gained, not what is lost.
+        leave_out: worlds that are taught, with or without a task: their pairs, of all tasks, show what is gained and not
+            what is lost.
         every: take every n-th block, passage and pair only, for a quick look.
         judging: protocol, prompt and chat of :class:`Suite`.
     """
@@ -97,11 +99,15 @@ def standard_suite(
     }
     choices = [item for name in made if name in sets for item in made[name]()]
     kept = set(list(dict.fromkeys(item.block for item in choices))[::every])
-    others = [w for w in general_sets.worlds() if not any(w == o or w.split("-")[0] == o for o in leave_out)]
+    taught = {name.partition(":")[0] for name in leave_out}
+    others = [name for name in general_sets.worlds() if name.split("-")[0] not in taught]
     worlds = [general_sets.world_pairs(name) for name in others if "worlds" in sets]
     return Suite(
         tuple(item for item in choices if item.block in kept),
-        instructions()[::every] if "instructions" in sets else (),
+        # Kinds take turns there: a plain stride could leave all tasks of a kind out.
+        tuple(task for i, task in enumerate(instructions()) if (i + i // KINDS) % every == 0)
+        if "instructions" in sets
+        else (),
         general_sets.passages()[::every] if "text" in sets else (),
         tuple(dataclasses.replace(world, pairs=world.pairs[::every]) for world in worlds),
         **judging,

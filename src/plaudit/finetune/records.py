@@ -50,7 +50,7 @@ class TextScore:
     kind: str
     """encyclopaedic, narrative, technical, dialogue or instructions."""
     document: str
-    """Passages of one document are resampled together."""
+    """The document that it is from."""
     logprob: float
     """Natural-log probability of the passage, summed over its tokens."""
     tokens: int
@@ -108,7 +108,7 @@ class TextChange:
     kind: str
     """Kind of English."""
     document: str
-    """Passages of one document are resampled together."""
+    """The document that it is from."""
     tokens: int
     """Its tokens."""
     before: float

@@ -73,7 +73,7 @@ PLACES = (
     ("letter", "bag", "coin", "pocket"),
     ("cake", "fridge", "shirt", "wardrobe"),
     ("bicycle", "garage", "boat", "harbour"),
-    ("ring", "safe", "hat", "shelf"),
+    ("ring", "safe", "hat", "trunk"),
     ("apple", "basket", "knife", "sink"),
     ("doll", "bed", "book", "desk"),
     ("horse", "stable", "pig", "garden"),
