@@ -81,6 +81,7 @@ MAY = {
         "envs",
         "errors",
         "judging",
+        "llms",
         "policies",
         "prompts",
         "registry",
