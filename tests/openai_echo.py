@@ -3,7 +3,8 @@
     with serve() as server: OpenAIServer(server.url)
     python tests/openai_echo.py        # serves until it is killed; prints its URL
 
-Its model answers the last word of a prompt, and finds the answer Yes as likely as the number of a's in the prompt says.
+Its model answers the last word of a prompt, and finds the first answer (Yes, or A where two observations are compared) as
+likely as the number of a's in the prompt says.
 Left out: everything that OpenAIServer does not use.
 """
 
@@ -14,6 +15,7 @@ import base64
 import io
 import json
 import math
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -42,9 +44,18 @@ class Echo:
     seen: Counter[str] = field(default_factory=Counter)
     most: int = 0
     busy: int = 0
-    paid: int = 0
-    """Tokens that were charged for in answers that came whole."""
+    charged: Counter[str] = field(default_factory=Counter)
+    """Prompts with the tokens that were charged for them, in answers that came whole."""
+    sold: Counter[str] = field(default_factory=Counter)
+    """Prompts by how often a whole and usable answer was sent."""
+    patience: float = 2.0
+    """Seconds that a slow answer takes; such a one is for a client that has given up, and not charged for."""
     count: int = 0
+
+    @property
+    def paid(self) -> int:
+        """All tokens that were charged for."""
+        return self.charged.total()
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -89,7 +100,7 @@ class Echo:
         if fault.isdigit():
             return int(fault), _json({"error": {"message": "planted"}}), "retry-after: 0.02\r\n"
         if fault == "slow":
-            await asyncio.sleep(2)
+            await asyncio.sleep(self.patience)
         if fault == "cut":
             return 0, b"", ""
         body = self.body(path, asked, fault)
@@ -97,20 +108,20 @@ class Echo:
         if fault == "half":
             return 200, whole[: len(whole) // 2], ""
         if fault != "slow":
-            self.paid += sum(body["usage"].values())
+            self.charged[_prompt(path, asked)] += sum(body["usage"].values())
+            self.sold[_prompt(path, asked)] += not fault
         return 200, whole, ""
 
     def body(self, path: str, asked: dict[str, Any], fault: str) -> dict[str, Any]:
         chat = path.startswith("chat")
-        prompt = asked["messages"][0]["content"] if chat else asked["prompt"]
-        if isinstance(prompt, list):  # a picture's colour is one more word, before the text
-            prompt = " ".join(part["text"] if part["type"] == "text" else colour(part) for part in prompt)
+        prompt = _prompt(path, asked)
         choice: dict[str, Any] = {"finish_reason": "stop", "index": 0}
-        said: Any = 7 if fault == "content" else ("Yes" if "Yes" in prompt else prompt.split()[-1])
+        said: Any = 7 if fault == "content" else ("Yes" if "Yes" in prompt else (prompt.split() or [""])[-1])
         choice |= {"message": {"role": "assistant", "content": said}} if chat else {"text": said}
         if asked.get("logprobs") and self.logprobs and fault != "no-logprobs":
             yes = likely(prompt)
-            top = {" Yes": math.log(0.9 * yes), " No": math.log(0.9 * (1 - yes)), " the": math.log(0.1)}
+            first, second = (" A", " B") if "\nA: " in prompt else (" Yes", " No")
+            top = {first: math.log(0.9 * yes), second: math.log(0.9 * (1 - yes)), " the": math.log(0.1)}
             if fault == "other-logprobs":
                 top = {" the": math.log(0.6), " of": math.log(0.3)}
             listed = [{"token": k.strip() if chat else k, "logprob": v} for k, v in top.items()]
@@ -133,8 +144,15 @@ def colour(part: dict[str, Any]) -> str:
 
 
 def likely(prompt: str) -> float:
-    """P(Yes) of the server's model."""
+    """P(first answer) of the server's model."""
     return (1 + prompt.count("a") % 50) / 52
+
+
+def _prompt(path: str, asked: dict[str, Any]) -> str:
+    text = asked["messages"][0]["content"] if path.startswith("chat") else asked["prompt"]
+    if isinstance(text, list):  # a picture's colour is one more word, before the text
+        text = " ".join(part["text"] if part["type"] == "text" else colour(part) for part in text)
+    return str(text)
 
 
 def _json(value: Any) -> bytes:
@@ -142,10 +160,10 @@ def _json(value: Any) -> bytes:
 
 
 @contextmanager
-def serve(**options: Any) -> Iterator[Echo]:
+def serve(port: int = 0, **options: Any) -> Iterator[Echo]:
     """Such a server in a thread, on a port of its own."""
     echo, loop = Echo(**options), asyncio.new_event_loop()
-    server = loop.run_until_complete(asyncio.start_server(echo.talk, "127.0.0.1", 0))
+    server = loop.run_until_complete(asyncio.start_server(echo.talk, "127.0.0.1", port))
     echo.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -168,6 +186,6 @@ async def _end(server: asyncio.Server) -> None:
 
 
 if __name__ == "__main__":
-    with serve() as running:
+    with serve(port=int(sys.argv[1]) if sys.argv[1:] else 0) as running:
         print(running.url, flush=True)
         threading.Event().wait()

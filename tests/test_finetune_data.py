@@ -13,15 +13,16 @@ from plaudit import prompts
 from plaudit.cli import main
 from plaudit.config import WorldConfig, from_dict
 from plaudit.envs.wordle import Wordle
+from plaudit.envs.wordle_value import exact
 from plaudit.errors import ConfigError, LeakError, StoreError
 from plaudit.finetune import leaks
 from plaudit.finetune.gather import PARTS, Visit
 from plaudit.finetune.lessons import lesson, wordings
 from plaudit.finetune.pool import pools, sides
-from plaudit.finetune.rows import Row
+from plaudit.finetune.rows import Row, load_rows
 from plaudit.finetune.settings import AskConfig, DataConfig, FinetuneConfig, load_recipe, recipes
-from plaudit.finetune.synthesize import load_rows, synthesize
-from plaudit.finetune.tasks import inverse, progress, thirds
+from plaudit.finetune.synthesize import synthesize
+from plaudit.finetune.tasks import compare, inverse, progress, thirds
 from plaudit.judging.pairwise import Pairwise
 from plaudit.judging.pointwise import Pointwise
 from plaudit.llms.base import Reply
@@ -132,6 +133,15 @@ def test_a_leak_is_refused_with_the_item(train, held, evaluated, found):
     assert leaks.check([Row("progress", "Yes", seeds=[FINETUNE_SEED])], [Row("progress", "No")], ("slate",))
 
 
+def test_a_leak_is_found_in_a_folder_too(folder, tmp_path):
+    assert leaks.check_folder(folder, Wordle(size=100).hidden)["seeds, train"] > 10
+    shutil.copytree(folder, tmp_path / "data")
+    shutil.copy(folder / "train.parquet", tmp_path / "data" / "held_out.parquet")
+    with pytest.raises(LeakError, match="states are in held-out rows and in rows to train on") as caught:
+        leaks.check_folder(tmp_path / "data", ())
+    assert len(caught.value.items) > 50
+
+
 def test_lessons_are_what_the_judge_asks(rows):
     row = next(r for r in rows["train"] if r["kind"] == "compare" and r["wording"] == "pointwise")
     better, worse = (row["first"], row["second"]) if row["answer"] == "A" else (row["second"], row["first"])
@@ -185,6 +195,16 @@ def test_a_text_is_on_one_side_and_values_are_means_over_the_range():
     assert [s.value for s in both["train"].states] == [0.25, 1.0]
     assert [s.change for s in both["train"].states] == [0.25, 0.75]
     assert [m.after.text for m in both["train"].moves] == ["goal"]
+
+
+def test_pairs_of_the_same_step():
+    train = [visit(2 * e, n, f"{e} at {n}", (e + n) % 5) for e in range(8) for n in range(6)]
+    pool = pools({"train": train, "held_out": []}, 0.2, 0)["train"]
+    for share, least in ((1.0, 40), (0.0, 0)):
+        found = compare(pool, DataConfig(same_step=share), 40, np.random.default_rng(0))
+        assert len({frozenset((r.first, r.second)) for r in found}) == 40
+        same = sum(len(set(r.steps)) == 1 for r in found)
+        assert same >= least and (share or same < 30)
 
 
 def test_thirds_move_away_from_a_heap():
@@ -247,9 +267,14 @@ def test_wordle_with_all_words_has_none_left_to_practise_on():
     world = Wordle(size=100, own=lists[0])
     assert world.hidden == world.words.guesses == lists[0] and world.action_space.n == 100
     obs, _ = world.reset(seed=0)
-    before = world.value(obs)
-    obs, *_ = world.step(world.words.numbers[world.secret()])
-    assert before < 1 and world.value(obs) == 1
+    opening = world.value(obs)
+    assert opening == pytest.approx(1 - exact(world.expert(), obs).guesses / 6) and 0.5 < opening < 0.6
+    wrong = next(i for i, word in enumerate(lists[0]) if not set(word) & set(world.secret()))
+    values = [world.value(world.step(wrong)[0]) for _ in range(6)]
+    assert opening < values[0] and values[:5] == values[:1] * 5, "guesses left are no matter, knowledge is"
+    assert values[5] == opening, "a lost game is worth no more than knowing nothing"
+    world.reset(seed=0)
+    assert world.value(world.step(world.words.numbers[world.secret()])[0]) == 1
 
 
 def test_pictures_are_pictures(tmp_path):

@@ -15,6 +15,8 @@ from transformers import (
     LlavaConfig,
     LlavaForConditionalGeneration,
     LlavaProcessor,
+    MistralConfig,
+    MistralForCausalLM,
     PreTrainedTokenizerFast,
 )
 
@@ -55,11 +57,13 @@ def text_config(vocabulary: int, **more: Any) -> LlamaConfig:
     )
 
 
-def make_text(folder: Path, seed: int = 0) -> Path:
-    """A Llama."""
+def make_text(folder: Path, seed: int = 0, window: int = 0) -> Path:
+    """A Llama; with a window of attention, its kin Mistral."""
     torch.manual_seed(seed)
     reader = tokenizer(TEXT_ONLY)
-    model = LlamaForCausalLM(text_config(len(reader), initializer_range=0.1))
+    config = text_config(len(reader), initializer_range=0.1)
+    sliding = MistralConfig(**config.to_diff_dict() | {"sliding_window": window, "model_type": "mistral"})
+    model = MistralForCausalLM(sliding) if window else LlamaForCausalLM(config)
     model.save_pretrained(folder)
     reader.save_pretrained(folder)
     return folder
@@ -93,7 +97,7 @@ def make_seeing(folder: Path) -> Path:
     return folder
 
 
-def make_adapter(model: Path, folder: Path, seed: int = 0) -> Path:
+def make_adapter(model: Path, folder: Path, seed: int = 0, std: float = 0.3) -> Path:
     """A LoRA adapter for a folder's model, its weights drawn at random, as peft saves it."""
     from peft import LoraConfig, get_peft_model
 
@@ -102,6 +106,25 @@ def make_adapter(model: Path, folder: Path, seed: int = 0) -> Path:
     made = get_peft_model(LlamaForCausalLM.from_pretrained(model), wanted)
     for name, weights in made.named_parameters():
         if "lora_" in name:
-            torch.nn.init.normal_(weights, std=0.3)
+            torch.nn.init.normal_(weights, std=std)
     made.save_pretrained(folder)
     return folder
+
+
+def as_gguf(adapter: Path, path: Path) -> None:
+    """The same adapter as llama.cpp's converter writes it."""
+    import gguf
+    from safetensors.numpy import load_file
+
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_string("general.type", "adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", 8.0)
+    for name, weights in load_file(adapter / "adapter_model.safetensors").items():
+        layer = name.split("layers.")[1].split(".")[0]
+        part = "attn_v" if "v_proj" in name else "ffn_down"
+        writer.add_tensor(f"blk.{layer}.{part}.weight.lora_{'a' if 'lora_A' in name else 'b'}", weights)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from plaudit.exports.base import ExportOptions
     from plaudit.finetune.settings import FinetuneConfig
     from plaudit.stages.arms import Arm
+    from plaudit.stages.label import LabelOptions
     from plaudit.stages.minari_data import MinariOptions
     from plaudit.stages.play import PlayOptions
     from plaudit.store import Run
@@ -33,6 +34,7 @@ VERBS = {
     "play": "Watch an episode in the terminal, or play it.",
     "collect": "Gather distinct observations with a policy.",
     "annotate": "Ask the LLM which observations show more progress.",
+    "label": "Judge pairs yourself, or let a second model; who agrees?",
     "fit": "Fit a Bradley-Terry reward model to the answers.",
     "train": "Train an agent for each reward and control.",
     "evaluate": "Measure the agents on freshly drawn episodes.",
@@ -61,16 +63,39 @@ reward  the fitted networks as safetensors and JSON, with load_reward.py,
 
 FOLDER must be new; RUN/export/trl or RUN/export/reward where none is given."""
 """What ``plaudit export --help`` says."""
+LABEL = f"""plaudit label RUN [--pairs N] [--select uniform|disputed] [--as NAME] [--seed N]
+              [--port N] [--no-browser] [--no-pictures]
+plaudit label RUN --by MODEL [--pairs N] [--llm.SETTING V] [--judge.SETTING V]
+              [--max-tokens N] [--max-usd X] [--max-hours H]
+plaudit label RUN --show
+
+{VERBS["label"]}
+
+The first form opens a web page, for this machine only, with pairs that the
+run's judge has answered; each choice is saved at once, and the same command
+goes on where it was left. N different pairs in all, 100 where none is given.
+
+--select  uniform: drawn at random, which tells how good the judge is;
+          disputed: those that the judge is least sure of, worth most as labels
+--by      a second model (a GGUF file, a server, openai:MODEL) is asked about
+          the same pairs, by the run's protocol unless --judge.protocol names
+          another
+--show    who agrees with whom, so far
+
+A reward is fitted to a person's labels by --fit.labels person or both."""
+"""What ``plaudit label --help`` says."""
 CEILINGS = {"--max-tokens": int, "--max-usd": float, "--max-hours": float}
 """Hard ceilings: what would pass one is not begun, what is done is kept."""
 LEDGERS = "[--ledger SHARED.sqlite | --replay LEDGER.sqlite]"
 """Short forms of the settings llm.ledger and llm.replay."""
+PLACED = ("run", "compare", "calibrate")
+"""Verbs that ask many questions, or train: they take ``--on``."""
+ON = "[--on ray|HOST:PORT|ray://HOST:PORT]"
+"""Short form of the setting cluster.on."""
 OPTIONS = {
-    "run": (
-        LEDGERS,
-        "[--max-tokens N] [--max-usd X] [--max-hours H]",
-    ),
-    "compare": ("[--arms NAME ...] [--dry-run]", LEDGERS, "[--max-tokens N] [--max-usd X] [--max-hours H]"),
+    "run": (LEDGERS, "[--max-tokens N] [--max-usd X] [--max-hours H]", ON),
+    "compare": ("[--arms NAME ...] [--dry-run]", LEDGERS, "[--max-tokens N] [--max-usd X] [--max-hours H]", ON),
+    "calibrate": ("[--pairs N]", ON),
     "forecast": ("[--arms NAME ...]",),
     "finetune": ("[--data-only]",),
     "play": (
@@ -191,6 +216,49 @@ def parse_export(words: list[str]) -> tuple[Run, ExportOptions]:
     return Run.open(Path(words[0])), ExportOptions(to, out, margin)
 
 
+@dataclasses.dataclass(frozen=True)
+class LabelWords:
+    """What stands behind ``plaudit label``."""
+
+    run: Run
+    """The run."""
+    options: LabelOptions
+    """How to label."""
+    by: str
+    """The second model; empty for a person."""
+    show: bool
+    """Whether to show what there is, and no more."""
+    config: RunConfig
+    """The run's settings, with those that were typed for a second model."""
+
+
+def parse_label(words: list[str]) -> LabelWords:
+    """The run and the options of ``plaudit label``; settings only for a second model."""
+    from plaudit.stages.label import LabelOptions
+    from plaudit.store import Run
+
+    flags = {name: f"--{name}" in words for name in ("show", "no-browser", "no-pictures")}
+    words, budget = take_budget([word for word in words if word.removeprefix("--") not in flags])
+    words, by = take(words, "--by")
+    found: dict[str, Any] = {name: not flags[f"no-{name}"] for name in ("browser", "pictures")}
+    for option, least in (("--pairs", 1), ("--seed", 0), ("--port", 0)):
+        words, text = take(words, option)
+        if text:
+            found[option.removeprefix("--")] = number(option, text, int, least)
+    for option, name in (("--as", "author"), ("--select", "select")):
+        words, text = take(words, option)
+        found |= {name: text} if text else {}
+    if found.get("select", "uniform") not in ("uniform", "disputed"):
+        raise ConfigError(f"--select takes uniform or disputed, got {found['select']!r}.")
+    if not words or words[0].startswith("-") or (words[1:] and not by):
+        more = f", and settings ({words[1]}) only behind --by MODEL" if words[1:] else ""
+        raise ConfigError(f"give the folder of one run{more}: plaudit label runs/doorkey")
+    run = Run.open(Path(words[0]))
+    run.budget = budget
+    config = parse_config("label", words[1:], run.config)[2] if words[1:] else run.config
+    return LabelWords(run, LabelOptions(**found), by, flags["show"], config)
+
+
 def parse_config(verb: str, words: list[str], base: RunConfig | None = None) -> tuple[str, str, RunConfig]:
     """(out, name, config) from the words behind a verb: recipe first, then the world, then single settings.
 
@@ -239,6 +307,7 @@ def parse_settings(verb: str, words: list[str], kind: Kind[C], base: C | None = 
     for option in ("--ledger", "--replay") if verb in ("run", "compare") else ():
         words, file = take(words, option)
         chosen_llm |= {option.removeprefix("--"): file} if file else {}
+    words, on = take(words, "--on") if verb in PLACED else (words, "")
     world = task = ""
     if words and not words[0].startswith("-"):
         (world, task), words = split_task(words[0]), words[1:]
@@ -256,6 +325,7 @@ def parse_settings(verb: str, words: list[str], kind: Kind[C], base: C | None = 
         chosen: Any = {"name": world} | ({"task": task} if task else {})
         start = dataclasses.replace(start, world=dataclasses.replace(start.world, **chosen))
     start = dataclasses.replace(start, llm=dataclasses.replace(start.llm, **chosen_llm))
+    start = placed(start, on) if on else start
 
     what = "[WORLD|RUN]" if verb == "play" else "[WORLD]"
     own = (f"{what} [--recipe NAME|FILE.toml] [--llm MODEL|URL]", *OPTIONS.get(verb, ()))
@@ -265,6 +335,11 @@ def parse_settings(verb: str, words: list[str], kind: Kind[C], base: C | None = 
     config: Any = tyro.cli(kind.cls, args=words, default=start, prog=f"plaudit {verb}", description=about)
     named = "-".join(filter(None, (title(config.world.name), config.world.task)))
     return out, Path(recipe).stem if recipe else named, config
+
+
+def placed(config: RunConfig, on: str) -> RunConfig:
+    """The same settings for another place."""
+    return dataclasses.replace(config, cluster=dataclasses.replace(config.cluster, on=on))
 
 
 def _usual(kind: Kind[C], world: str, task: str) -> C:

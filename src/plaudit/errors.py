@@ -73,6 +73,12 @@ class LeakError(PlauditError):
         self.items = tuple(items)
 
 
+class ClusterError(PlauditError):
+    """A cluster that cannot be reached, or has no room."""
+
+    exit_code = 11
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``" Did you mean 'doorkey'?"`` for a near miss, else the list of what there is."""
     known = sorted(known)

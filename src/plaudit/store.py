@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import platform
@@ -54,8 +55,11 @@ INERT = {
         ("llm", key)
         for key in ("threads", "ledger", "replay", "url", "usd_in", "usd_out", "concurrency", "timeout", "retries")
     ),
+    *(("cluster", key) for key in ("on", "workers", "cpus", "gpus", "serve", "block")),
 }
 """Settings that change how fast a result is there, or whether it is refused, not the result."""
+PEOPLE, MODELS = "labels/people", "labels/models"
+"""Folders of labels beside the judge's, one file for each author; see ``labels.py``."""
 
 
 C = TypeVar("C")
@@ -150,8 +154,12 @@ class Folder(Generic[C]):
             parts += [_file_mark(config[section][key]) for section, key in self.files.get(stage, ())]
             if "world" in self.needs[stage] and config["world"]["name"].endswith(".py"):
                 parts.append(_file_mark(config["world"]["name"]))
+            if stage == "fit" and config["fit"]["labels"] != "judge":
+                parts.append(_contents(Path(config["fit"]["labels_from"] or self.folder) / PEOPLE))
             if stage != name and (self.folder / stage / "stage.json").is_file():
                 parts.append(fingerprint((self.folder / stage / "stage.json").read_text(encoding="utf-8")))
+        if name == "report":
+            parts += [each for folder in (PEOPLE, MODELS) for each in _contents(self.folder / folder)]
         return fingerprint(FORMAT, parts)
 
     def finished(self, name: str) -> dict[str, Any] | None:
@@ -164,9 +172,12 @@ class Folder(Generic[C]):
             return None
         return record if all((self.folder / file).is_file() for file in record["files"]) else None
 
-    def finish(self, name: str, seconds: float, **summary: Any) -> dict[str, Any]:
-        """Mark the stage as finished; ``summary`` is what ``plaudit run`` and the report show of it."""
-        record = {"settings": self.expected(name), "seconds": round(seconds, 3), "summary": summary}
+    def finish(self, name: str, seconds: float, expected: str = "", **summary: Any) -> dict[str, Any]:
+        """Mark the stage as finished; ``summary`` is what ``plaudit run`` and the report show of it.
+
+        ``expected``: what :meth:`expected` said at its beginning, where what it rests on may have changed meanwhile.
+        """
+        record = {"settings": expected or self.expected(name), "seconds": round(seconds, 3), "summary": summary}
         files = [p for p in self.stage(name).rglob("*") if p.is_file() and not p.name.startswith(".")]
         names = {p.relative_to(self.folder).as_posix() for p in files} - {f"{name}/stage.json"}
         record["files"] = sorted(names | ({"report.html"} if name == "report" else set()))
@@ -228,6 +239,11 @@ def _file_mark(name: str) -> list[Any]:
     path = Path(name)
     files = sorted(p for p in path.iterdir() if p.is_file()) if name and path.is_dir() else [path]
     return [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in files if p.is_file()]
+
+
+def _contents(folder: Path) -> list[Any]:
+    """What changes when a file of labels does, wherever it lies."""
+    return [[p.name, hashlib.sha256(p.read_bytes()).hexdigest()[:12]] for p in sorted(folder.glob("*.jsonl"))]
 
 
 def _unreadable(path: Path, why: object) -> StoreError:
@@ -325,13 +341,13 @@ def write_table(path: Path, rows: Sequence[Any]) -> None:
         pq.write_table(table, file, compression="zstd")
 
 
-def read_table(path: Path) -> list[dict[str, Any]]:
-    """Rows of a Parquet file."""
+def read_table(path: Path, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """Rows of a Parquet file, of these columns or all."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(path).to_pylist()
+        return pq.read_table(path, columns=columns and list(columns)).to_pylist()
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, error) from None
 

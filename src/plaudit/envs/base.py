@@ -82,7 +82,8 @@ class World(gym.Env[Any, Any]):
     def value(self, obs: Observation) -> float | None:
         """How near to the goal an observation is, higher is nearer, on any scale; None where ``info["progress"]`` must do.
 
-        For measuring, and for teaching a judge on episodes set apart for it: never part of a description or a reward.
+        Asked right after the observation was made, so that a world may look at its own state. For measuring, and for
+        teaching a judge on episodes set apart for it: never part of a description or a reward.
         """
         return None
 

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from plaudit.envs import wordle_rules as rules
 from plaudit.envs import wordle_words as words
 from plaudit.envs.base import Observation, World
-from plaudit.envs.wordle_rules import TRIES
 from plaudit.envs.wordle_vector import WordleVector
 from plaudit.errors import ConfigError
 from plaudit.spaces import MASK
@@ -61,7 +60,7 @@ class Wordle(World):
         self.hidden = self.words.answers
         self.fallback = 0
         self.render_mode = "rgb_array"
-        self._reference: Any = None
+        self._nearness: Any = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict]:
         super().reset(seed=seed)
@@ -115,15 +114,12 @@ class Wordle(World):
         return Expert(self.words, self.copy.hard, self.by)
 
     def value(self, obs: Observation) -> float | None:
-        """Chance that the scripted player wins, less a sixth for each guess that it is expected to need."""
-        from plaudit.envs.wordle_value import exact
+        """How few guesses the scripted player would need; of how few are left, which any text tells, it is no matter."""
+        from plaudit.envs.wordle_value import Nearness
 
-        if self._reference is None:
-            from plaudit.envs.wordle_expert import Expert
-
-            self._reference = Expert(self.words, self.copy.hard)
-        worth = exact(self._reference, obs)
-        return worth.win * (1 - worth.guesses / TRIES)
+        if self._nearness is None:
+            self._nearness = Nearness(self.words, self.copy.hard)
+        return self._nearness(obs)
 
     def secret(self) -> str:
         return self.words.answers[int(self.copy.get_state()["answer"][0])]

@@ -26,7 +26,6 @@ from plaudit.policies.base import Policy
 from plaudit.policies.random import RandomPolicy
 from plaudit.rollout import episode_steps
 from plaudit.stages.parts import FINETUNE_SEED, load_agent, make_expert, world_choices
-from plaudit.vector import observation_keys, stack
 
 Part = Literal["train", "held_out"]
 PARTS: tuple[Part, ...] = ("train", "held_out")
@@ -88,23 +87,6 @@ class Noisy:
         return other if self._rng.random() < self.share else self.advice
 
 
-class Truth:
-    """How near the goal each observation is: the world's value, worked out once for each, or else its progress."""
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self._known: dict[tuple[int, bytes], float] = {}
-
-    def __call__(self, world: World, observation: Any, progress: float) -> float:
-        if self.kind == "progress":
-            return progress
-        key = id(world), observation_keys(stack([observation]))[0]
-        if key not in self._known:
-            value = world.value(observation)
-            self._known[key] = progress if value is None else float(value)
-        return self._known[key]
-
-
 @dataclass(frozen=True)
 class Copy:
     """A world that episodes are played in."""
@@ -148,7 +130,7 @@ def gather(
     """What a part's episodes met, in order; so many steps as the settings give to this part."""
     known, visits = copies(config.world, part, config.seed), list[Visit]()
     share = config.data.held_out if part == "held_out" else 1 - config.data.held_out
-    truth, number = Truth(config.data.truth), itertools.count()
+    number = itertools.count()
     for name, weight in sources_of(config, known).items():
         worlds = [copy for copy in known if (copy.expert if name in EXPERTS else copy.native)]
         policies = [policy_of(name, copy.world, [config.seed, PARTS.index(part), i]) for i, copy in enumerate(worlds)]
@@ -157,7 +139,7 @@ def gather(
             episode = next(number)
             seed = FINETUNE_SEED + (10_000 * config.seed + 2 * episode + PARTS.index(part)) % SEEDS
             played = Playing(worlds[turn], policies[turn], name, episode, seed)
-            steps = list(itertools.islice(played.visits(truth, pictures), left + 1))
+            steps = list(itertools.islice(played.visits(config.data.truth, pictures), left + 1))
             visits += steps
             left -= len(steps) - 1
             if advance is not None:
@@ -189,7 +171,7 @@ class Playing:
     episode: int
     seed: int
 
-    def visits(self, truth: Truth, pictures: bool) -> Iterator[Visit]:
+    def visits(self, truth: str, pictures: bool) -> Iterator[Visit]:
         """The states as they are met."""
         world, before = self.copy.world, None
         same = type(world).view is World.view  # then it is the description, which need not be made twice
@@ -212,10 +194,16 @@ class Playing:
                 view=step.text if same else world.view(seen),
                 native=self.copy.native,
                 event=world.event(seen),
-                truth=truth(world, seen, step.progress),
+                truth=_truth(truth, world, seen, step.progress),
                 image=png(world.picture(seen), step.frame) if pictures else b"",
             )
             before = seen
+
+
+def _truth(kind: str, world: World, observation: Any, progress: float) -> float:
+    """How near the goal: the world's value, else its progress."""
+    value = None if kind == "progress" else world.value(observation)
+    return progress if value is None else float(value)
 
 
 def png(picture: Any, frame: Any) -> bytes:

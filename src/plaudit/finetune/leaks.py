@@ -7,10 +7,11 @@ held-out rows must be in no row to train on; and what the evaluation's episodes 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from plaudit.errors import LeakError
-from plaudit.finetune.gather import SEEDS
-from plaudit.finetune.rows import Row
+from plaudit.finetune.gather import PARTS, SEEDS
+from plaudit.finetune.rows import Row, load_rows, of
 from plaudit.stages.parts import FINETUNE_SEED
 
 SHOWN = 5
@@ -35,6 +36,12 @@ def check(train: Sequence[Row], held_out: Sequence[Row], evaluation: Iterable[st
         for what, two in sides.items()
         for part, items in zip(("train", "held out"), two, strict=True)
     }
+
+
+def check_folder(folder: Path, evaluation: Iterable[str]) -> dict[str, int]:
+    """The same for a data set on disk, which somebody may have added rows to."""
+    train, held_out = ([of(row) for row in load_rows(folder, part)] for part in PARTS)
+    return check(train, held_out, evaluation)
 
 
 def refuse(what: str, items: set[str], where: str) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
-from plaudit.finetune.gather import Visit
+from plaudit.finetune.gather import Part, Visit
+from plaudit.store import read_table
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,16 @@ class Row:
         seated = [self.first, self.second] if self.kind in ("compare", "next") else []
         caption = [self.answer] if self.kind == "caption" else []
         return [text for text in (self.observation, self.following, *seated, *caption) if text]
+
+
+def load_rows(folder: Path, part: Part) -> list[dict[str, Any]]:
+    """A part's rows as they are on disk, and as :func:`plaudit.finetune.lessons.lesson` takes them."""
+    return read_table(folder / f"{part}.parquet")
+
+
+def of(values: Mapping[str, Any]) -> Row:
+    """The row that was read; what a data set says of its world beside is left out."""
+    return Row(**{f.name: values[f.name] for f in fields(Row) if values.get(f.name) is not None})
 
 
 def met(*visits: Visit) -> dict[str, Any]:

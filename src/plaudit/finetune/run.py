@@ -9,6 +9,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from plaudit.console import console
 from plaudit.finetune.settings import FinetuneConfig, validate
@@ -33,11 +34,12 @@ class Finetune(Folder[FinetuneConfig]):
 
 def data(run: Finetune) -> None:
     """The stage that makes the examples."""
-    from plaudit.finetune.synthesize import load_rows, synthesize
+    from plaudit.finetune.rows import load_rows
+    from plaudit.finetune.synthesize import synthesize
 
     start = time.perf_counter()
     folder = synthesize(run.config, run.stage("data"))
-    rows = {part: len(load_rows(folder, part)) for part in ("train", "held_out")}
+    rows: dict[str, Any] = {part: len(load_rows(folder, part)) for part in ("train", "held_out")}
     run.finish("data", time.perf_counter() - start, **rows)
     console.print(f"data: {rows['train']:,} examples to train on, {rows['held_out']:,} held out", markup=False)
 

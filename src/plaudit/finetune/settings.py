@@ -43,6 +43,8 @@ class DataConfig:
     """How near the goal an observation is: by the world's value, or its progress; empty for the value where it has one."""
     gap: float = 0.15
     """Least difference between the two of a pair, as a share of the range that was met."""
+    same_step: float = 0.5
+    """Share of the pairs whose two were met at the same step of their episodes, so that time passed tells nothing."""
     progress: Literal["state", "step"] = "state"
     """What a yes means: the observation is among the nearer third, or the step that led to it came nearer."""
     wordings: int = 1
@@ -139,6 +141,7 @@ def validate(config: FinetuneConfig) -> None:
         ("data.sources", len(set(data.sources)) == len(data.sources), "different sources", data.sources),
         ("data.shares", all(share > 0 for share in data.shares), "above 0", data.shares),
         ("data.shares", len(data.shares) in (0, len(data.sources)), "one for each of data.sources", data.shares),
+        ("data.same_step", 0 <= data.same_step <= 1, "between 0 and 1", data.same_step),
         ("data.gap", 0 < data.gap < 1, "above 0 and below 1", data.gap),
         ("data.wordings", 1 <= data.wordings <= len(WORDINGS), f"between 1 and {len(WORDINGS)}", data.wordings),
     ]

@@ -199,10 +199,3 @@ def write_rows(path: Path, rows: list[Row], told: dict[str, str]) -> None:
     plain = [{k: None if isinstance(v, float) and math.isnan(v) else v for k, v in asdict(r).items()} for r in rows]
     with atomic(path) as file:
         pq.write_table(pa.Table.from_pylist([told | row for row in plain], schema), file, compression="zstd")
-
-
-def load_rows(folder: Path, part: Part) -> list[dict[str, Any]]:
-    """A part's rows, as :func:`plaudit.finetune.lessons.lesson` takes them."""
-    from plaudit.store import read_table
-
-    return read_table(folder / f"{part}.parquet")

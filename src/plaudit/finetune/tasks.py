@@ -17,7 +17,6 @@ from numpy.random import Generator
 from plaudit.finetune.pool import Move, Pool, State
 from plaudit.finetune.rows import Row, met
 from plaudit.finetune.settings import DataConfig
-from plaudit.judging.calibrate import known_pairs
 from plaudit.judging.selection import evenly
 
 TRIES = 20
@@ -39,17 +38,56 @@ def seated(right: str, other: str, turn: int) -> dict[str, Any]:
 
 
 def compare(pool: Pool, data: DataConfig, count: int, rng: Generator) -> list[Row]:
-    """Pairs with a clear gap, drawn evenly over levels."""
-    known = {s.visit.text: s for s in pool.states if np.isfinite(s.value)}
-    values = [s.value for s in known.values()]
-    drawn = known_pairs(list(known), values, count, int(rng.integers(2**31)), data.gap)
-    rows = []
-    for turn, (better, worse) in enumerate(drawn):
-        a, b = known[better], known[worse]
-        seats = seated(better, worse, turn)
+    """Pairs with a clear gap; a share of them was met at the same step of two episodes.
+
+    In those, how much time has passed tells nothing: without them a text that counts the steps gives the answer away.
+    """
+    known = [s for s in pool.states if np.isfinite(s.value)]
+    found: dict[tuple[str, str], tuple[State, State]] = {}
+    by_step: dict[int, list[State]] = {}
+    for state in known:
+        by_step.setdefault(state.visit.step, []).append(state)
+    draw_pairs(list(by_step.values()), round(data.same_step * count), data.gap, rng, found)
+    draw_pairs([known], count, data.gap, rng, found)
+    order = rng.permutation(len(found)).tolist()
+    pairs, rows = list(found.values()), []
+    for turn, index in enumerate(order):
+        a, b = pairs[index]
+        seats = seated(a.visit.text, b.visit.text, turn)
         where = met(*((a.visit, b.visit) if seats["answer"] == "A" else (b.visit, a.visit)))
         rows.append(Row("compare", value=a.value, gap=a.value - b.value, **seats, **where))
     return rows
+
+
+def draw_pairs(
+    groups: Sequence[Sequence[State]],
+    count: int,
+    gap: float,
+    rng: Generator,
+    found: dict[tuple[str, str], tuple[State, State]],
+) -> None:
+    """Add pairs within a group until there are ``count``, the nearer one first.
+
+    Groups are drawn evenly; one of the two evenly over levels, so that rare ones occur, and the other as they come, so that
+    the rarest, such as the goal itself, is not in half of all pairs.
+    """
+    split: list[list[list[State]]] = []
+    for group in groups:
+        levels: dict[str, list[State]] = {}
+        for state in group:
+            levels.setdefault(level(state.value), []).append(state)
+        if len(levels) > 1:
+            split.append([levels[name] for name in sorted(levels)])
+    every = [[state for part in levels for state in part] for levels in split]
+    for _ in range(100 * count if split else 0):
+        if len(found) >= count:
+            return
+        at = int(rng.integers(len(split)))
+        among = split[at][int(rng.integers(len(split[at])))]
+        one, other = (part[int(rng.integers(len(part)))] for part in (among, every[at]))
+        worse, better = sorted((one, other), key=lambda state: state.value)
+        if better.value - worse.value >= gap:
+            found.setdefault((better.visit.text, worse.visit.text), (better, worse))
 
 
 def progress(pool: Pool, data: DataConfig, count: int, rng: Generator) -> list[Row]:

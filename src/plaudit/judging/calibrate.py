@@ -50,9 +50,7 @@ CLEAR_GAP = 0.15
 """Progress is a mean over occurrences: a smaller difference is no known order."""
 
 
-def known_pairs(
-    texts: Sequence[str], progress: Sequence[float], pairs: int, seed: int, gap: float = CLEAR_GAP
-) -> list[Pair]:
+def known_pairs(texts: Sequence[str], progress: Sequence[float], pairs: int, seed: int) -> list[Pair]:
     """Different pairs of descriptions whose progress clearly differs, the better one first; levels drawn evenly."""
     rng = np.random.default_rng(seed)
     levels: dict[float, list[int]] = {}
@@ -65,7 +63,7 @@ def known_pairs(
             break
         low, high = sorted(rng.choice(len(values), 2, replace=False))
         worse, better = (int(rng.choice(levels[values[i]])) for i in (low, high))
-        if progress[better] - progress[worse] >= gap:
+        if progress[better] - progress[worse] >= CLEAR_GAP:
             found[texts[better], texts[worse]] = None
     return list(found)
 

@@ -146,7 +146,7 @@ class Ledger:
 
     def claim(self, keys: Sequence[str]) -> set[str]:
         """Those of these keys that this process is to ask; the others are answered, or another process is at it."""
-        self._check_room()
+        self.check_room()
         with self._explain(), self._db:
             self._db.execute("BEGIN IMMEDIATE")
             rows = self._query("SELECT key, host, pid, owner, since FROM claims WHERE key IN", keys)
@@ -224,7 +224,8 @@ class Ledger:
                     found.append((read_request(request), read_reply(reply)))
         return found
 
-    def _check_room(self) -> None:
+    def check_room(self) -> None:
+        """Raise where the disk has less room than is kept free."""
         folder = self.path.parent
         if str(self.path) != ":memory:" and (free := shutil.disk_usage(folder).free) < RESERVE:
             raise StoreError(

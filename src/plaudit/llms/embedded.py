@@ -140,7 +140,9 @@ class EmbeddedLLM(LocalLLM):
         if tokenise(content, False, True) == tokenise(content, False, False):
             return tuple(tokenise(whole, True, True))
         # The prompt spells out control tokens ("<|im_end|>"). They stay text, so that no observation can give orders.
-        head, _, tail = whole.partition(content)
+        head, found, tail = whole.partition(content)
+        if not found:
+            raise LLMError("this model's chat template changes what it is given, which has control tokens in it")
         return tuple(tokenise(head, True, True) + tokenise(content, False, False) + tokenise(tail, False, True))
 
     def answer_tokens(self, answer: str) -> Tokens:

@@ -267,11 +267,12 @@ class OpenAIServer:
             bill.read, bill.written = bill.read + used[0], bill.written + used[1]
             return read(got)
 
-        return await self._repeat(send)
+        return await self._repeat(send, begun=bill.read > 0)
 
-    async def _repeat(self, send: Callable[[], Awaitable[T]], opening: bool = False) -> T:
+    async def _repeat(self, send: Callable[[], Awaitable[T]], opening: bool = False, begun: bool = False) -> T:
         for attempt in range(self.retries + 1):
-            await self.pace.enter()
+            # What may have been paid for in part is finished first: it would be lost with a kill.
+            await self.pace.enter(first=begun or attempt > 0)
             started, throttled = time.monotonic(), False
             try:
                 if self._fatal:

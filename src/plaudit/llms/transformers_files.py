@@ -144,11 +144,11 @@ def _of_hub(spec: str) -> bool:
     return HUB.fullmatch(spec) is not None and not _is_gguf(spec) and not Path(spec).expanduser().exists()
 
 
-def _from_hub(name: str) -> Path:
+def _from_hub(name: str, cache_dir: Path | None = None) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return find(snapshot_download(name, allow_patterns=list(FILES)))
+        return find(snapshot_download(name, allow_patterns=list(FILES), cache_dir=cache_dir))
     except (OSError, ValueError) as error:  # its own errors are kinds of these; so are ours
         reason = str(error).strip().splitlines()[0][:300]
         raise LLMError(f"the model {name} is not in the hub's cache and cannot be fetched: {reason}") from error

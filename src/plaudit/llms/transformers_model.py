@@ -25,6 +25,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from plaudit.config import LLMConfig
 from plaudit.errors import ConfigError, LLMError
 from plaudit.llms import transformers_files as files
@@ -44,7 +46,7 @@ ENDS = ("<|endoftext|>", "<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>",
 
 
 class TransformersLLM(LocalLLM):
-    """A transformers model, text or vision-language: a folder, ORG/NAME of the hub, or embedded.
+    """Text and vision-language models by transformers; LoRA adapters, a GPU.
 
     Args:
         spec: a folder, a model of the hub (from its cache where there is no network), a GGUF file, or ``embedded``.
@@ -54,6 +56,8 @@ class TransformersLLM(LocalLLM):
         context: tokens of a prompt and what is written behind it; by default 4096 or the model's own limit.
         rows: prompts side by side to begin with.
     """
+
+    window = 8 * ROWS
 
     def __init__(
         self,
@@ -76,10 +80,13 @@ class TransformersLLM(LocalLLM):
         dtype = torch.float32 if self.device.type == "cpu" else torch.bfloat16
         try:
             self._load(folder, adapter, dtype)
-        except (ImportError, KeyError, OSError, RuntimeError, ValueError) as error:
+        except (ImportError, KeyError, OSError, RuntimeError, SafetensorError, ValueError) as error:
             raise LLMError(f"the model in {folder} cannot be loaded: {str(error)[:300]}. Try another folder") from error
         own = getattr(self._config, "max_position_embeddings", None) or 4096
         self.context = min(context or 4096, own)
+        windows = [getattr(self._config, key, None) for key in ("sliding_window", "attention_chunk_size")]
+        # A window counts padding as it counts tokens: in such models only prompts of one length go side by side.
+        self._padded = not any(window and window < self.context for window in windows)
         known = f"+{Path(adapter).resolve().name}:{files.fingerprint(Path(adapter))}" if adapter else ""
         name = Path(spec).name if files.HUB.fullmatch(spec) else folder.name
         self.name = f"transformers:{name}:{files.fingerprint(folder)}{known}:{str(dtype).removeprefix('torch.')}"
@@ -220,6 +227,8 @@ class TransformersLLM(LocalLLM):
                 group.sort(key=lambda strand: -len(strand.path))
                 while group:
                     size = max(1, min(self.rows, BATCH_TOKENS // len(group[0].path)))
+                    if not self._padded:
+                        size = min(size, sum(len(strand.path) == len(group[0].path) for strand in group))
                     group = self._batch(group[:size], shared, tell) + group[size:]
             for strand in seeing:
                 self._batch([strand], 0, tell)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any
 from gymnasium.vector import VectorEnv
 
 from plaudit import prompts, registry
-from plaudit.config import JudgeConfig, RunConfig, WorldConfig
+from plaudit.config import JudgeConfig, LLMConfig, RunConfig, WorldConfig
+from plaudit.console import console
 from plaudit.envs.base import World
 from plaudit.errors import ConfigError, StoreError, did_you_mean
+from plaudit.llms.base import LLM
 from plaudit.llms.ledger import Ledger, LedgerLLM
 from plaudit.policies.base import Policy
 from plaudit.policies.random import RandomPolicy
@@ -58,8 +61,10 @@ def settled(config: RunConfig) -> RunConfig:
     """
     files: dict[str, Any] = {key: getattr(config.llm, key) for key in ("adapter", "ledger", "replay")}
     files = {key: name and str(Path(name).absolute()) for key, name in files.items()}
+    labels = config.fit.labels_from and str(Path(config.fit.labels_from).absolute())
     return dataclasses.replace(
         config,
+        fit=dataclasses.replace(config.fit, labels_from=labels),
         world=settled_world(config.world),
         llm=dataclasses.replace(config.llm, **files),
     )
@@ -107,9 +112,34 @@ def open_llm(run: Run, max_failures: float = 1.0) -> Iterator[LedgerLLM]:
     """The run's model behind the run's ledgers and budget; all are closed at the end."""
     with contextlib.ExitStack() as stack:
         own, shared = (each and stack.enter_context(contextlib.closing(each)) for each in ledgers(run))
-        llm = stack.enter_context(contextlib.closing(make_llm(run.config.llm)))
+        llm = stack.enter_context(contextlib.closing(place_llm(run.config)))
         assert own is not None
-        yield LedgerLLM(llm, own, max_failures, run.budget, shared)
+        try:
+            yield LedgerLLM(llm, own, max_failures, run.budget, shared)
+        finally:
+            if again := getattr(llm, "asked_again", 0):
+                console.print(f"a worker died: up to {again:,} questions were asked twice")
+
+
+def place_llm(config: RunConfig) -> LLM:
+    """The language model, in this process or on a cluster's workers, as the settings want it."""
+    if config.cluster.on == "local" or config.llm.replay:
+        return make_llm(config.llm)
+    from plaudit.stages.cluster import spread
+
+    # Threads are a worker's own, not all that its node has.
+    threads = config.llm.threads or max(1, int(config.cluster.cpus))
+    make = functools.partial(make_llm, dataclasses.replace(config.llm, threads=threads))
+    if config.cluster.serve:
+        make = functools.partial(make_served, config.cluster.serve, config.llm)
+    return spread(make, config.cluster)
+
+
+def make_served(command: str, config: LLMConfig) -> LLM:
+    """The client of a server that this command starts."""
+    from plaudit.stages.serving import ServedLLM
+
+    return ServedLLM(command, lambda url: make_llm(dataclasses.replace(config, url=url)))
 
 
 def ledgers(run: Run) -> tuple[Ledger, Ledger | None]:
@@ -164,6 +194,10 @@ def make_expert(world: World) -> Policy:
 
 def check(config: RunConfig) -> None:
     """Raise now what a stage would raise later: a part that is missing, damaged or does not fit."""
+    if config.cluster.on != "local":
+        from plaudit.stages import cluster
+
+        cluster.check(config.cluster)
     world = make_world(config.world)
     if config.collect.policy != "llm":
         make_policy(config, config.collect.policy, world, config.seed)
@@ -171,7 +205,7 @@ def check(config: RunConfig) -> None:
         check_agent(config, world)
     route = make_route(config.route)
     route.check(config, world)
-    if route.asks or config.collect.policy == "llm":
+    if (route.asks or config.collect.policy == "llm") and not config.cluster.serve:  # else it is not there yet
         check_llm(config.llm)
 
 
