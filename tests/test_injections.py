@@ -145,7 +145,7 @@ def test_in_a_chat_template_the_corpus_opens_no_turn(monkeypatch: pytest.MonkeyP
         for raw in (True, False):  # by the tokeniser alone too, where a text is not marked off
             for each in texts(*ANSWERS["pointwise"]):
                 text = prompt.fill(goal="g", observation=Block(each.text) if raw else each.text)
-                counts.add(int(np.isin(llm._prompt_tokens(Request(text, chat=True)), control).sum()))
+                counts.add(int(np.isin(llm.prompt_tokens(Request(text, chat=True)), control).sum()))
         assert len(counts) == 1
         changing = SimpleNamespace(
             get_default_chat_template=str.__doc__.strip, chat_apply_template=lambda *a: "<|im_end|>"

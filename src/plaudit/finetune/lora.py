@@ -3,13 +3,13 @@
     teacher = Teacher(llm, samples, windows, options, seed)     # llm: a TransformersLLM, whose weights stay as they are
     teacher.run(on_step)
 
-Each step takes ``batch`` lessons, in parts of like length whose gradients add up, and one window of general text that the
-taught model must not read otherwise than the base does (``kl``) or must go on to learn (``replay``). The order is a function
-of seed and step, so that a run that was stopped goes on exactly. A loss that is no number ends it; what was learnt up to
-the last checkpoint is kept.
+Each step takes ``batch`` lessons, in parts of like length whose gradients add up, and some general text that the taught
+model must not read otherwise than the base does (``kl``) or must go on to learn (``replay``). The order is a function of
+seed and step, so that a run that was stopped goes on exactly. A loss that is no number ends it; what was learnt up to the
+last checkpoint is kept.
 
-Left out: several GPUs, 4-bit bases, packing into one sequence (its attention mask needs a GPU's kernels). Sources: Hu et al.
-2021 (arXiv 2106.09685) through https://github.com/huggingface/peft.
+Left out: several GPUs, 4-bit bases, packing into one sequence (its attention mask needs a GPU's kernels). Sources: Hu et
+al. 2021 (arXiv 2106.09685) through https://github.com/huggingface/peft.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Teacher:
                     raise
                 raise LLMError(
                     f"the memory does not suffice: {str(error).splitlines()[0][:200]}. Lower --lora.part-tokens (now "
-                    f"{self.options.part_tokens}), --lora.batch or --lora.rank; the same command goes on from the checkpoint."
+                    f"{self.options.part_tokens}), --lora.batch or --lora.rank, and give another --out."
                 ) from error
             on_step(done)
         self.model.eval()
@@ -111,7 +111,7 @@ class Teacher:
         kl, text, read = self._keep()
         if not math.isfinite(total + kl + text):
             raise PlauditError(
-                f"step {self.step + 1} came to a loss that is no number. What was learnt up to the last checkpoint is kept. "
+                f"step {self.step + 1} came to a loss that is no number. The last checkpoint is kept. "
                 f"Lower --lora.learning-rate (now {options.learning_rate:g}) and give another --out."
             )
         torch.nn.utils.clip_grad_norm_(list(self._weights.values()), options.clip)
@@ -147,7 +147,7 @@ class Teacher:
 
 
 def order(count: int, size: int, step: int, seed: int) -> list[int]:
-    """Which of ``count`` things step number ``step`` takes: every thing once before any comes again, shuffled anew each time."""
+    """Which of ``count`` things this step takes: each comes once before any comes again, shuffled anew each time."""
     chosen = list[int]()
     for place in range(step * size, (step + 1) * size):
         turn, at = divmod(place, count)

@@ -55,7 +55,7 @@ def rows_of(model: Any, ids: Tensor, mask: Tensor, sequence: Tensor, row: Tensor
 
 
 def score(weights: Tensor) -> Tensor:
-    """The judge's score of each question, ``(questions,)``, from its answers' log-probabilities ``(questions, answers)``."""
+    """The judge's score of each question, ``(questions,)``, from ``(questions, answers)`` log-probabilities."""
     if weights.shape[1] == 2:
         return weights[:, 0] - weights[:, 1]
     ratings = torch.arange(1.0, weights.shape[1] + 1, device=weights.device)

@@ -1,7 +1,7 @@
 """The stages that teach and hand over: ``train`` makes a LoRA adapter, ``export`` the same for llama.cpp, checked.
 
-``train`` writes ``adapter/`` (peft's format), ``curve.parquet`` (a row for each step) and ``answers.parquet`` (each held-out
-example before and after); while it runs, ``checkpoint.safetensors``, from which a stopped one goes on exactly. ``export``
+``train`` writes ``adapter/`` (peft's format), ``curve.parquet`` (a row for each step) and ``answers.parquet`` (each
+held-out example before and after); while it runs, ``checkpoint.safetensors``, from which a stopped one goes on exactly. ``export``
 writes ``adapter.gguf`` where the base is a GGUF model, and how far the two engines agree. Nothing here looks at a held-out
 example to decide anything.
 """
@@ -19,9 +19,10 @@ import numpy as np
 
 from plaudit.console import console, progress
 from plaudit.errors import ConfigError
+from plaudit.finetune.gather import PARTS, Part
 from plaudit.finetune.lessons import Lesson, lesson
+from plaudit.finetune.rows import load_rows
 from plaudit.finetune.settings import FinetuneConfig
-from plaudit.finetune.synthesize import load_rows
 from plaudit.store import load_tree, save_tree, write_table
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def train(run: Finetune) -> None:
     from plaudit.finetune.lora import Teacher, text_windows
 
     start, config, folder = time.perf_counter(), run.config, run.stage("train")
-    rows = {part: lessons(run, part) for part in ("train", "held_out")}
+    rows = {part: lessons(run, part) for part in PARTS}
     with base(config) as llm:
         taught, kept = ([encode(llm, each) for each in rows[part]] for part in ("train", "held_out"))
         before = answered(llm, kept, "ask before")
@@ -79,7 +80,9 @@ def base(config: FinetuneConfig, adapter: str = "") -> Iterator[TransformersLLM]
 
     spec = config.llm.model.removeprefix("transformers:")
     if spec.startswith(("http://", "https://", "openai")):
-        raise ConfigError(f"a model behind a server cannot be taught: {spec}. Give --llm embedded or transformers:FOLDER")
+        raise ConfigError(
+            f"a model behind a server cannot be taught: {spec}. Give --llm embedded or transformers:FOLDER"
+        )
     cls = registry.load("llms", "transformers")
     threads = config.lora.threads or config.llm.threads or None
     llm = cls(spec, adapter=adapter, device=config.llm.device, threads=threads, context=config.llm.context)
@@ -94,10 +97,10 @@ def base(config: FinetuneConfig, adapter: str = "") -> Iterator[TransformersLLM]
         llm.close()
 
 
-def lessons(run: Finetune, part: str) -> list[Lesson]:
+def lessons(run: Finetune, part: Part) -> list[Lesson]:
     """What is taught, or asked before and after: the chosen kinds, as many examples as are wanted, drawn evenly."""
     options, protocol = run.config.lora, run.config.ask.protocol
-    rows = [row for row in load_rows(run.require("data"), part) if row["kind"] in options.kinds]  # type: ignore[arg-type]
+    rows = [row for row in load_rows(run.require("data"), part) if row["kind"] in options.kinds]
     if missing := [kind for kind in options.kinds if not any(row["kind"] == kind for row in rows)]:
         raise ConfigError(f"lora.kinds: the data hold no examples of {', '.join(missing)}. Add them to --data.kinds.")
     if part == "train" and options.examples:
