@@ -1,6 +1,6 @@
 """A LoRA adapter for llama.cpp: peft's two matrices of each layer, under the names that the base's GGUF file gives them.
 
-    to_gguf(Path("adapter"), base=Path("model.gguf"), target=Path("adapter.gguf"))
+    to_gguf(Path("adapter"), base=Path("model.gguf"), target=Path("adapter.gguf"), notes={"base": "model.gguf"})
 
 llama.cpp adds them to the base as it runs, so a quantised base stays as small as it is. Llama's query and key rows stand in
 another order in a GGUF file than in transformers; their rows of B are put into that order too. Left out: adapters of
@@ -11,6 +11,7 @@ Source of the format: https://github.com/ggml-org/llama.cpp (convert_lora_to_ggu
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plaudit.errors import ConfigError
+from plaudit.llms.gguf_adapter import NOTES
 
 A, B = ".lora_A.weight", ".lora_B.weight"
 PERMUTED = ("llama",)
 """Architectures whose query and key rows are reordered."""
 
 
-def to_gguf(adapter: Path, base: Path, target: Path) -> Path:
-    """Write the adapter for this base; a :class:`ConfigError` where it does not fit it."""
+def to_gguf(adapter: Path, base: Path, target: Path, notes: Mapping[str, str]) -> Path:
+    """Write the adapter for this base, with what is to be known of it (:func:`plaudit.llms.gguf_adapter.notes`); a :class:`ConfigError` where it does not fit it."""
     import gguf
     from safetensors.numpy import load_file
 
@@ -37,6 +39,8 @@ def to_gguf(adapter: Path, base: Path, target: Path) -> Path:
     writer = gguf.GGUFWriter(temporary, about.architecture)
     writer.add_type(gguf.GGUFType.ADAPTER)
     writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
+    for name, text in notes.items():
+        writer.add_string(f"{NOTES}{name}", text)
     writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, _alpha(settings))
     for name in sorted(name.removesuffix(A) for name in matrices if name.endswith(A)):
         own = names.get_name(f"{name.removeprefix('base_model.model.')}.weight", try_suffixes=(".weight",))

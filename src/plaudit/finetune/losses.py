@@ -74,13 +74,16 @@ def loss(sample: Sample, weights: Tensor) -> Tensor:
 
 def is_right(sample: Sample, weights: Tensor) -> float:
     """1 where the model answers rightly, 0.5 for a tie; of an answer that stands alone, its probability per token."""
-    if sample.right is None:
-        nearer, other = score(weights).tolist()
-        return 0.5 if nearer == other else float(nearer > other)
     if sample.answers == 1:
         return float((weights[0, 0] / sample.length).exp())
-    best = weights[0] == weights[0].max()
-    return float(best[sample.right]) / int(best.sum())
+    return right(weights, sample.right)
+
+
+def right(weights: Tensor, answer: int | None) -> float:
+    """Of ``(questions, answers)`` log-probabilities: 1 where this answer, or the first question, has most; ties shared."""
+    values = score(weights) if answer is None else weights[0]
+    best = values == values.max()
+    return float(best[answer or 0]) / int(best.sum())
 
 
 def text_losses(model: Any, windows: Tensor, kl: bool) -> tuple[Tensor, Tensor]:

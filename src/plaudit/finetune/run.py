@@ -16,8 +16,12 @@ from plaudit.finetune.settings import FinetuneConfig, validate
 from plaudit.stages.parts import settled_world
 from plaudit.store import Folder
 
-STAGES = ("data", "train")
-NEEDS: dict[str, tuple[str, ...]] = {"data": ("world", "data", "ask", "seed"), "train": ("llm", "lora")}
+STAGES = ("data", "train", "export", "measure")
+NEEDS: dict[str, tuple[str, ...]] = {
+    "data": ("world", "data", "ask", "seed"), "train": ("llm", "lora"),
+    "export": (),
+    "measure": ("measure",),
+}
 """The settings that decide a stage's result, beside those of the stages before it."""
 FILES: dict[str, tuple[tuple[str, str], ...]] = {
     "data": (("ask", "prompt"), ("ask", "act")),
@@ -44,15 +48,18 @@ def data(run: Finetune) -> None:
     console.print(f"data: {rows['train']:,} examples to train on, {rows['held_out']:,} held out", markup=False)
 
 
-def train(run: Finetune) -> None:
-    """The stage that teaches."""
-    from plaudit.finetune import teach
+def stage(name: str) -> Callable[[Finetune], None]:
+    """What a stage does, imported when it is asked for: all but the data need PyTorch."""
+    if name == "data":
+        return data
+    from plaudit.finetune import handover, teach
 
-    teach.train(run)
-
-
-STAGE: dict[str, Callable[[Finetune], None]] = {"data": data, "train": train}
-"""What a stage does."""
+    found: dict[str, Callable[[Finetune], None]] = {
+        "train": teach.train,
+        "export": handover.export,
+        "measure": handover.measure,
+    }
+    return found[name]
 
 
 def finetune(config: FinetuneConfig, folder: str | Path, stages: tuple[str, ...] = STAGES) -> Finetune:
@@ -65,5 +72,5 @@ def finetune(config: FinetuneConfig, folder: str | Path, stages: tuple[str, ...]
             if run.finished(name) is not None:
                 console.print(f"{name}: finished before, skipped")
             else:
-                STAGE[name](run)
+                stage(name)(run)
     return run

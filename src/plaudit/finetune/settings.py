@@ -102,6 +102,14 @@ class LoraConfig:
 
 
 @dataclass(frozen=True)
+class MeasureConfig:
+    """What is asked before and after to see what is forgotten."""
+
+    every: int = 1
+    """Take every n-th of the general questions only, for a quick look."""
+
+
+@dataclass(frozen=True)
 class FinetuneConfig:
     """Teaching a model an unfamiliar world."""
 
@@ -110,6 +118,7 @@ class FinetuneConfig:
     data: DataConfig = field(default_factory=DataConfig)
     ask: AskConfig = field(default_factory=AskConfig)
     lora: LoraConfig = field(default_factory=LoraConfig)
+    measure: MeasureConfig = field(default_factory=MeasureConfig)
     seed: int = 0
     """Seed of episodes, draws and the split into parts."""
 

@@ -79,8 +79,11 @@ class EmbeddedLLM(LocalLLM):
 
     @classmethod
     def open(cls, config: LLMConfig) -> EmbeddedLLM:
-        """The model that these settings name."""
-        return cls(config.model, adapter=config.adapter, threads=config.threads or None, context=config.context)
+        """The model that these settings name; of an adapter that plaudit has taught, its base with it."""
+        base, adapter = config.model, config.adapter
+        if not adapter and (known := gguf_adapter.notes(base)):
+            base, adapter = known["base"], base
+        return cls(base, adapter=adapter, threads=config.threads or None, context=config.context)
 
     @classmethod
     def check(cls, config: LLMConfig) -> None:
@@ -89,7 +92,8 @@ class EmbeddedLLM(LocalLLM):
             raise MissingExtraError(
                 "the embedded model needs the package 'cyllama'. Type: pip install 'plaudit[embedded]'"
             )
-        weights.resolve(config.model)
+        known = gguf_adapter.notes(config.model)
+        weights.resolve(known.get("base", config.model))
         if config.adapter:
             gguf_adapter.check(Path(config.adapter))
 

@@ -10,6 +10,8 @@ https://github.com/ggml-org/llama.cpp/blob/master/src/llama-adapter.cpp
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import logging
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +23,8 @@ from numpy.typing import NDArray
 from plaudit.errors import ConfigError, LLMError, MissingExtraError
 from plaudit.llms import weights
 
+NOTES = "plaudit."
+"""What plaudit notes of an adapter that it has taught begins so: its base, and how it is to be asked."""
 ENDS = (".lora_a", ".lora_b")
 """How the two factors of a matrix's change are named."""
 log = logging.getLogger(__name__)
@@ -36,6 +40,26 @@ def check(adapter: Path) -> None:
             "convert_lora_to_gguf.py; a folder of peft's is one for --llm transformers:FOLDER."
         )
     weights.header(adapter)
+
+
+@functools.lru_cache(maxsize=8)
+def notes(spec: str) -> dict[str, str]:
+    """Of an adapter that plaudit has taught: ``base``, and the ``protocol`` and prompts to ask it in; else nothing.
+
+    A :class:`ConfigError` where this is an adapter whose base nobody noted.
+    """
+    if not spec.endswith(".gguf") or not Path(spec).expanduser().is_file() or find_spec("gguf") is None:
+        return {}
+    import gguf
+
+    with contextlib.suppress(ValueError):  # no GGUF file: its reader says so better
+        reader = gguf.GGUFReader(Path(spec).expanduser())
+        if _said(reader, "general.type") == "adapter":
+            found = {name.removeprefix(NOTES): str(_said(reader, name)) for name in reader.fields if NOTES in name}
+            if "base" not in found:
+                raise ConfigError(f"{spec} is an adapter and no model. Name the model that it is for: --llm.adapter {spec}")
+            return found
+    return {}
 
 
 def merged(base: Path, adapter: Path) -> Path:

@@ -217,11 +217,17 @@ def check_agent(config: RunConfig, world: World) -> None:
     make_agent(agent_record(config.train), world.observation_space, world.action_space)
 
 
-def make_protocol(config: JudgeConfig, own: str = "pointwise") -> Any:
-    """The judging protocol with its prompt; ``own`` where the settings name none."""
+def make_protocol(config: JudgeConfig, own: str = "pointwise", llm: str = "") -> Any:
+    """The judging protocol with its prompt; ``own`` where the settings name none.
+
+    A judge that plaudit has taught (``llm`` is its adapter) is asked in the prompt that it was taught in.
+    """
+    from plaudit.llms.gguf_adapter import notes
+
     name = config.protocol or own
     cls = registry.load("protocols", name)
-    prompt = prompts.load(config.prompt or name)
+    taught = notes(llm)
+    prompt = prompts.load(config.prompt or (taught.get("prompt", name) if taught.get("protocol") == name else name))
     prompt.require(*cls.fields)
     options = {"both_orders": config.both_orders} if "both_orders" in cls.__dataclass_fields__ else {}
     return cls(prompt, chat=config.chat, **options)
