@@ -3,6 +3,7 @@
     with serve() as server: OpenAIServer(server.url)
     python tests/openai_echo.py        # serves until it is killed; prints its URL
 
+With ``batches=Batches()`` it has a batch API, too (openai_batches.py).
 Its model answers the last word of a prompt, and finds the answer Yes as likely as the number of a's in the prompt says.
 Left out: everything that OpenAIServer does not use.
 """
@@ -12,12 +13,15 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+from openai_batches import Batches
 
 FAULTS = ("429", "500", "503", "502", "slow", "cut", "half", "empty", "content", "no-logprobs", "other-logprobs")
 
@@ -42,6 +46,9 @@ class Echo:
     paid: int = 0
     """Tokens that were charged for in answers that came whole."""
     count: int = 0
+    echoes: bool = False
+    """Whether ``echo`` repeats the prompt with its log-probabilities; without, it is taken and not done."""
+    batches: Batches | None = None
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -52,7 +59,7 @@ class Echo:
                 path = lines[0].split()[1].removeprefix("/v1/")
                 self.busy += 1
                 self.most = max(self.most, self.busy)
-                status, body, extra = await self.answer(path, headers, json.loads(data or b"{}"))
+                status, body, extra = await self.answer(path, headers, data)
                 self.busy -= 1
                 if status == 0:
                     writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n{")
@@ -65,12 +72,14 @@ class Echo:
         finally:
             writer.close()
 
-    async def answer(self, path: str, headers: dict[str, str], asked: dict[str, Any]) -> tuple[int, bytes, str]:
+    async def answer(self, path: str, headers: dict[str, str], data: bytes) -> tuple[int, bytes, str]:
         self.seen[path] += 1
         if self.key and headers.get("authorization") != f"Bearer {self.key}":
             return 401, _json({"error": {"message": f"wrong key {headers.get('authorization')}"}}), ""
         if path == "models":
             return 200, _json({"data": [{"id": "echo"}]}), ""
+        if self.batches and path.startswith(("files", "batches")):
+            return await self.batches.answer(path, headers, data, self)
         if path not in self.endpoints:
             return 404, _json({"error": {"message": "no such path"}}), ""
         if self.busy > self.limit:
@@ -89,7 +98,7 @@ class Echo:
             await asyncio.sleep(2)
         if fault == "cut":
             return 0, b"", ""
-        body = self.body(path, asked, fault)
+        body = self.body(path, json.loads(data), fault)
         whole = _json(body)
         if fault == "half":
             return 200, whole[: len(whole) // 2], ""
@@ -100,6 +109,7 @@ class Echo:
     def body(self, path: str, asked: dict[str, Any], fault: str) -> dict[str, Any]:
         chat = path.startswith("chat")
         prompt = asked["messages"][0]["content"] if chat else asked["prompt"]
+        read = len(prompt.split())
         choice: dict[str, Any] = {"finish_reason": "stop", "index": 0}
         said: Any = 7 if fault == "content" else ("Yes" if "Yes" in prompt else prompt.split()[-1])
         choice |= {"message": {"role": "assistant", "content": said}} if chat else {"text": said}
@@ -110,15 +120,30 @@ class Echo:
                 top = {" the": math.log(0.6), " of": math.log(0.3)}
             listed = [{"token": k.strip() if chat else k, "logprob": v} for k, v in top.items()]
             choice["logprobs"] = {"content": [{"top_logprobs": listed}]} if chat else {"top_logprobs": [top]}
+        if asked.get("echo") and self.echoes and not chat:
+            choice["logprobs"] = repeated(prompt)
+            read = len(choice["logprobs"]["tokens"]) - 1
         if "FILTER" in prompt:
             choice["finish_reason"] = "content_filter"
         choices = [] if fault == "empty" else [choice] * asked.get("n", 1)
-        return {"choices": choices, "usage": {"prompt_tokens": len(prompt.split()), "completion_tokens": 1}}
+        return {"choices": choices, "usage": {"prompt_tokens": read, "completion_tokens": 1}}
 
 
 def likely(prompt: str) -> float:
     """P(Yes) of the server's model."""
     return (1 + prompt.count("a") % 50) / 52
+
+
+def repeated(prompt: str) -> dict[str, Any]:
+    """The prompt's tokens, words or single letters of words with an x, and one more that was written."""
+    tokens = ["<s>"]
+    for word in re.findall(r"\s*\S+", prompt):
+        tokens += list(word) if "x" in word else [word]
+    return {
+        "tokens": [*tokens, " the"],
+        "token_logprobs": [None, *(-len(t.strip()) / 10 - 0.01 for t in tokens[1:]), -1.0],
+        "top_logprobs": None,
+    }
 
 
 def _json(value: Any) -> bytes:
