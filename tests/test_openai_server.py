@@ -199,7 +199,7 @@ def test_answers_of_several_words_are_scored_exactly_where_the_server_repeats_pr
         llm = OpenAIServer(server.url)
         assert "plain=completions+logprobs20+echo,chat=chat+logprobs20" in llm.name
         acting, yes = llm.choose([Request("You see a door.", answers=actions), Request("a a", answers=ANSWERS)])
-        assert acting.logprobs == pytest.approx((-0.82, -0.92, -0.54, -0.21)) and acting.lengths == (2, 2, 5, 1)
+        assert acting.logprobs == pytest.approx((-0.82, -0.92, -0.55, -0.21)) and acting.lengths == (2, 2, 5, 1)
         assert "whole answers" in acting.text and "first token" in yes.text
         assert acting.prompt_tokens == 4 * 5 + sum(acting.lengths)
         server.echoes, llm.retries = False, 0
@@ -208,7 +208,7 @@ def test_answers_of_several_words_are_scored_exactly_where_the_server_repeats_pr
         llm.close()
     with serve() as server:  # takes the wish, and does not fulfil it, as llama-server
         llm = OpenAIServer(server.url)
-        assert "echo" not in llm.name
+        assert "+echo" not in llm.name
         llm.close()
 
 
