@@ -1,10 +1,10 @@
 """A real llama-server on the loopback, in this process; needs xllamacpp, in an environment of its own if you like.
 
     pip install xllamacpp
-    PYTHONPATH=src python benchmarks/llama_server.py --slots 8 --port 8080     # until it is killed; prints its URL when ready
+    PYTHONPATH=src python benchmarks/llama_server.py --slots 8 --port 8080     # until it is killed; prints its URL
 
-Without ``--model`` it serves the weights of ``embedded``: the packaged file (Q4_1), or with ``--fast`` the copy that plaudit
-itself runs (Q4_0). Left out: everything but text. Source: https://github.com/xorbitsai/xllamacpp
+Without ``--model`` it serves the weights of ``embedded``: the packaged file (Q4_1), or with ``--fast`` the copy that
+plaudit itself runs (Q4_0). Left out: everything but text. Source: https://github.com/xorbitsai/xllamacpp
 """
 
 from __future__ import annotations

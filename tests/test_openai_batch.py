@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from openai_batches import FATES, Batches
 from openai_echo import Echo, likely, serve
 
 from plaudit.budget import Budget
+from plaudit.cli import main
 from plaudit.errors import BudgetError, LLMError
 from plaudit.llms import openai_batch, openai_batch_files
 from plaudit.llms.base import Request
@@ -237,3 +239,25 @@ def test_kill_9_at_any_moment_neither_loses_nor_pays_twice(tmp_path: Path) -> No
 
 def test_every_fate_is_tested() -> None:
     assert set(FATES) == {"ok", "expired", "partial", "cancelled", "token_limit_exceeded", "bad", "lost", "never made"}
+
+
+def test_the_key_is_in_no_file_no_line_and_no_traceback(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A run by batches with all that it writes, then the same with a key that is refused, by a server that repeats it."""
+    run = str(tmp_path / "run")
+    small = ["--world.size", "5", "--collect.steps", "2000", "--collect.num-envs", "8", "--judge.items", "30"]
+    with serve(batches=Batches(["partial", "expired"]), key=KEY) as server:
+        asked = ["--llm", server.url, "--llm.batch", "10", "--llm.usd-in", "1"]
+        assert main(["collect", "doorkey", *asked, *small, "--out", run]) == 0
+        assert main(["annotate", run]) == 0
+        assert len(server.batches.made) >= 2
+        server.key = "another"
+        with pytest.raises(LLMError) as refused:
+            main(["run", "doorkey", *asked, *small, "--out", str(tmp_path / "other"), "--debug"])
+        said = "".join(traceback.format_exception(refused.value)) + "".join(capfd.readouterr()) + caplog.text
+        assert "HTTP 401" in said and "batch batch_0" in said
+        written = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        assert len(written) > 5
+        for where, data in [*written.items(), *server.batches.files.items(), ("said", said.encode())]:
+            assert KEY.encode() not in data, where
