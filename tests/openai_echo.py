@@ -48,6 +48,8 @@ class Echo:
     count: int = 0
     echoes: bool = False
     """Whether ``echo`` repeats the prompt with its log-probabilities; without, it is taken and not done."""
+    spaced: bool = False
+    """Whether its model writes the space before a word as a token of its own."""
     batches: Batches | None = None
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -116,6 +118,9 @@ class Echo:
         if asked.get("logprobs") and self.logprobs and fault != "no-logprobs":
             yes = likely(prompt)
             top = {" Yes": math.log(0.9 * yes), " No": math.log(0.9 * (1 - yes)), " the": math.log(0.1)}
+            if self.spaced and not chat:
+                split = {k.strip(): v for k, v in top.items()}
+                top = split if prompt.endswith(" ") else {" ": math.log(0.8), "\n": math.log(0.1)}
             if fault == "other-logprobs":
                 top = {" the": math.log(0.6), " of": math.log(0.3)}
             listed = [{"token": k.strip() if chat else k, "logprob": v} for k, v in top.items()]

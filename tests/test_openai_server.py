@@ -230,3 +230,15 @@ def test_an_answers_tokens_are_found_from_the_end() -> None:
     ):
         with pytest.raises(reading.Unusable):
             reading.answer_logprob(wrong, " go on" if wrong else " go")
+
+
+def test_a_model_that_writes_the_space_first_is_asked_for_the_token_behind_it() -> None:
+    with serve(spaced=True) as server:
+        llm = OpenAIServer(server.url)
+        (reply,) = llm.choose([Request("a a a", answers=ANSWERS)])
+        yes = 0.9 * likely("a a a")
+        assert reply.logprobs == pytest.approx((math.log(0.8 * yes), math.log(0.8 * (0.9 - yes))))
+        assert "after a space" in reply.text and reply.lengths == (2, 2) and reply.prompt_tokens == 6
+        llm.close()
+    assert reading.space_first([(" Yes", math.log(0.6)), (" ", math.log(0.4))], ["Yes", "No"]) is None
+    assert reading.space_first([("\n", math.log(0.6)), (" ", math.log(0.3))], ["Yes", "No"]) is None

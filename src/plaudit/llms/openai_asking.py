@@ -66,13 +66,28 @@ def choose(way: Way, request: Request, votes: int) -> Question:
 
 
 def _weigh(way: Way, request: Request, words: list[str]) -> Question:
-    body = way.body(request.prompt, 1, logprobs=True) | {"temperature": 0.0}
+    splits = way.endpoint == "completions" and all(answer.startswith(" ") for answer in request.answers)
 
-    def read(got: Any) -> tuple[float, ...]:
-        return reading.weigh(reading.first_token(reading.choices(got)[0]), words)
+    def read(got: Any) -> float | tuple[float, ...]:
+        top = reading.first_token(reading.choices(got)[0])
+        space = reading.space_first(top, words) if splits else None
+        return reading.weigh(top, words) if space is None else space
 
-    (weights,) = yield [Ask(way.path, body, request.prompt, read)]
-    return Reply("ok", "by log-probabilities of the first token", weights, (1,) * len(words))
+    def ask(prompt: str, read: Callable[[Any], Any]) -> Ask:
+        return Ask(way.path, way.body(prompt, 1, logprobs=True) | {"temperature": 0.0}, prompt, read)
+
+    (weights,) = yield [ask(request.prompt, read)]
+    if isinstance(weights, tuple):
+        return Reply("ok", "by log-probabilities of the first token", weights, (1,) * len(words))
+    # The model writes the space as a token of its own, as many do before a digit: the word is the second one.
+    space, splits = weights, False
+    (weights,) = yield [ask(request.prompt + " ", read)]
+    return Reply(
+        "ok",
+        "by log-probabilities of the token after a space",
+        tuple(space + weight for weight in weights),
+        (2,) * len(words),
+    )
 
 
 def _score(way: Way, request: Request) -> Question:

@@ -241,6 +241,16 @@ def weigh(top: Sequence[tuple[str, float]], words: Sequence[str]) -> tuple[float
     return tuple(min(0.0, math.log(p)) if p > 0 else bound for p in found.values())
 
 
+def space_first(top: Sequence[tuple[str, float]], words: Sequence[str]) -> float | None:
+    """Log-probability of a single space as the first token, where it comes before the words; None where it does not."""
+    spelt = [(token.replace("▁", " ").replace("Ġ", " "), value) for token, value in top]
+    space = [value for token, value in spelt if token == " "]
+    if not space or any(value > space[0] for _, value in spelt):
+        return None
+    found = sum(math.exp(value) for token, value in spelt if token.strip() in words)
+    return min(0.0, space[0]) if found < math.exp(space[0]) else None
+
+
 def vote(said: str, answers: Sequence[str]) -> int | None:
     """Which answer a text begins with, the longest if several; None for none."""
     plain = said.strip().strip("\"'*`").casefold()

@@ -41,6 +41,8 @@ from plaudit.llms.openai_ways import CHAT, COMPLETIONS, OPENAI, PROBE, PROBE_TOK
 from plaudit.llms.pace import Pace, backoff
 
 T = TypeVar("T")
+IDLE = 4
+"""Connections without TLS that are kept while nothing is asked by them."""
 UNUSABLE_REPEATS = 3
 """Times that an answer which came but cannot be used is asked for again: it may have cost money."""
 
@@ -115,7 +117,11 @@ class OpenAIServer:
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="plaudit-openai", daemon=True).start()
         self._client = openai.AsyncOpenAI(
-            api_key=self._key or "none", base_url=self.url, timeout=timeout, max_retries=0
+            api_key=self._key or "none",
+            base_url=self.url,
+            timeout=timeout,
+            max_retries=0,
+            http_client=None if self.url.startswith("https:") else _few_idle(),
         )
         try:
             self._ways = self._wait(self._open(probe))
@@ -379,3 +385,13 @@ class OpenAIServer:
                 if failed.fault.kind == "fatal":
                     raise LLMError(self._fatal) from None
         return False
+
+
+def _few_idle() -> openai.DefaultAsyncHttpxClient:
+    """Connections without TLS are cheap to make, and some servers give a thread to each, idle ones too.
+
+    llama-server has four threads more than slots. Where more connections were kept, those that came last would wait until
+    it gives up an idle one, after five seconds.
+    """
+    limits = type(openai.DEFAULT_CONNECTION_LIMITS)(max_keepalive_connections=IDLE)
+    return openai.DefaultAsyncHttpxClient(limits=limits)
