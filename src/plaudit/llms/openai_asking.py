@@ -39,12 +39,16 @@ class Ask:
         return hashlib.sha256(json.dumps([server, self.path, self.body], sort_keys=True).encode()).hexdigest()[:48]
 
 
+BLIND = "the server has completions only, which take no images. Name a model that sees, or leave them out"
 Question = Generator[list[Ask], list[Any], Reply]
 
 
 def write(way: Way, request: Request) -> Question:
     """A text."""
-    body = way.body(request.prompt, request.max_tokens) | {"temperature": request.temperature}
+    if not _shows(way, request):
+        return Reply("error", error=BLIND)
+    body = way.body(request.prompt, request.max_tokens, images=request.images)
+    body |= {"temperature": request.temperature}
     body |= {"stop": list(request.stop)} if request.stop else {}
     body |= {"seed": request.seed} if request.temperature else {}
     (said,) = yield [Ask(way.path, body, request.prompt, lambda got: reading.text(reading.choices(got)[0]))]
@@ -57,12 +61,19 @@ def choose(way: Way, request: Request, votes: int) -> Question:
     """Log-probabilities of the answers."""
     if not request.answers:
         return Reply("error", error="choose needs answers, got none")
+    if not _shows(way, request):
+        return Reply("error", error=BLIND)
     words = reading.first_words(request.answers) if way.listed else None
     if way.echo and (not words or any(len(answer.split()) > 1 for answer in request.answers)):
         return (yield from _score(way, request))
     if words:
         return (yield from _weigh(way, request, words))
     return (yield from _poll(way, request, votes))
+
+
+def _shows(way: Way, request: Request) -> bool:
+    """Whether the request's images, if it has any, can be sent; only a chat can."""
+    return not request.images or way.endpoint == "chat"
 
 
 def _weigh(way: Way, request: Request, words: list[str]) -> Question:
@@ -74,7 +85,9 @@ def _weigh(way: Way, request: Request, words: list[str]) -> Question:
         return reading.weigh(top, words) if space is None else space
 
     def ask(prompt: str, read: Callable[[Any], Any]) -> Ask:
-        return Ask(way.path, way.body(prompt, 1, logprobs=True) | {"temperature": 0.0}, prompt, read)
+        return Ask(
+            way.path, way.body(prompt, 1, logprobs=True, images=request.images) | {"temperature": 0.0}, prompt, read
+        )
 
     (weights,) = yield [ask(request.prompt, read)]
     if isinstance(weights, tuple):
@@ -106,7 +119,7 @@ def scoring(way: Way, prompt: str, answer: str) -> Ask:
 
 def _poll(way: Way, request: Request, votes: int) -> Question:
     longest = max(map(len, request.answers))
-    body = way.body(request.prompt, max(4, longest // 2)) | {"temperature": 1.0}
+    body = way.body(request.prompt, max(4, longest // 2), images=request.images) | {"temperature": 1.0}
 
     def ask(count: int, seed: int) -> Ask:
         asked = body | {"n": count, "seed": seed}

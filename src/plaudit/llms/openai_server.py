@@ -12,7 +12,7 @@ Failures. 408, 409, 429, 5xx, time-outs, cut connections and unusable answers ar
 is kept. What never becomes usable is a reply with a status. A key that is refused ends everything at once. Every answer's
 tokens count, also of those that could not be used; what a server charges for an answer that never came is not known.
 
-Left out: images, streaming, discounts for cached prompts. Source: https://github.com/openai/openai-python
+Left out: streaming, discounts for cached prompts. Source: https://github.com/openai/openai-python
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from typing import Any, TypeVar
 
 import openai
 
+from plaudit.config import LLMConfig
 from plaudit.errors import ConfigError, LLMError
 from plaudit.llms import openai_reading as reading
 from plaudit.llms.answers import Ledger
@@ -37,7 +38,7 @@ from plaudit.llms.openai_asking import Ask, Question, choose, scoring, write
 from plaudit.llms.openai_batch import WINDOW, BatchRunner
 from plaudit.llms.openai_batch_files import Provider
 from plaudit.llms.openai_reading import Failed
-from plaudit.llms.openai_ways import CHAT, COMPLETIONS, OPENAI, PROBE, PROBE_TOKENS, Way, address
+from plaudit.llms.openai_ways import CHAT, COMPLETIONS, OPENAI, PROBE, PROBE_TOKENS, Way, address, shown
 from plaudit.llms.pace import Pace, backoff
 
 T = TypeVar("T")
@@ -129,7 +130,18 @@ class OpenAIServer:
             self.close()
             raise
         ways = ",".join(f"{kind}={way}" for kind, way in self._ways.items())
-        self.name = f"openai:{self.model}@{self.url.partition('://')[2]}:{ways},votes={votes}"
+        self.name = f"openai:{shown(self.model)}@{self.url.partition('://')[2]}:{ways},votes={votes}"
+
+    @classmethod
+    def open(cls, config: LLMConfig, probe: bool = True) -> OpenAIServer:
+        """The client of the server that these settings name."""
+        names = ("url", "usd_in", "usd_out", "concurrency", "timeout", "retries", "votes", "batch", "batch_price")
+        return cls(config.model, **{name: getattr(config, name) for name in names}, probe=probe)
+
+    @classmethod
+    def check(cls, config: LLMConfig) -> None:
+        """Look for the server; nothing is asked that costs money."""
+        cls.open(config, probe=False).close()
 
     def generate(self, requests: Sequence[Request], arrived: Arrived | None = None) -> list[Reply]:
         """See :class:`plaudit.llms.base.LLM`."""
@@ -169,10 +181,10 @@ class OpenAIServer:
             raise
 
     def _written(self, request: Request) -> Question:
-        return write(self._ways["chat" if request.chat else "plain"], request)
+        return write(self._ways["chat" if request.chat or request.images else "plain"], request)
 
     def _chosen(self, request: Request) -> Question:
-        return choose(self._ways["chat" if request.chat else "plain"], request, self.votes)
+        return choose(self._ways["chat" if request.chat or request.images else "plain"], request, self.votes)
 
     def _ask(self, requests: Sequence[Request], question: Asking, arrived: Arrived | None) -> list[Reply]:
         """Answer each distinct request once, all at the pace that the server bears."""
@@ -273,12 +285,15 @@ class OpenAIServer:
             bill.read, bill.written = bill.read + used[0], bill.written + used[1]
             return ask.read(got)
 
-        return await self._repeat(send)
+        return await self._repeat(send, begun=bill.read > 0)
 
-    async def _repeat(self, send: Callable[[], Awaitable[T]], opening: bool = False, once: bool = False) -> T:
+    async def _repeat(
+        self, send: Callable[[], Awaitable[T]], opening: bool = False, begun: bool = False, once: bool = False
+    ) -> T:
         retries = 0 if once else self.retries
         for attempt in range(retries + 1):
-            await self.pace.enter()
+            # What may have been paid for in part is finished first: it would be lost with a kill.
+            await self.pace.enter(first=begun or attempt > 0)
             started, throttled = time.monotonic(), False
             try:
                 if self._fatal:

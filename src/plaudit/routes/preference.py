@@ -46,18 +46,21 @@ class Preference(base.Route):
 
     def fit(self, run: Run) -> None:
         from plaudit.rewards.bradley_terry import measured_fit
+        from plaudit.routes.labelled import chosen
         from plaudit.routes.networks import Fitting, finish_fit, judged_items, save_model
 
-        start = time.perf_counter()
-        comparisons = [Comparison(**row) for row in read_table(run.folder / "annotate" / "comparisons.parquet")]
-        texts = list(dict.fromkeys(t for c in comparisons for t in (c.first, c.second)))
+        start, expected = time.perf_counter(), run.expected("fit")  # labels may be added while this runs
+        judged = [Comparison(**row) for row in read_table(run.folder / "annotate" / "comparisons.parquet")]
+        comparisons, facts = chosen(run, judged)
+        texts = list(dict.fromkeys(t for c in (*judged, *comparisons) for t in (c.first, c.second)))
         fitting = Fitting(run, texts, judged_items(run, texts))
         report = measured_fit(fitting.model, pairs=fitting.targets(comparisons), **fitting.how)
         save_model(run, fitting)
         found = ""
         if report.held_out_accuracy is not None:
-            found = f"agrees with the judge on {report.held_out_accuracy:.0%} of {report.held_out_pairs} held-out pairs"
-        finish_fit(run, start, report, found)
+            whom = {"judge": "the judge", "person": "the person", "both": "judge and person"}[run.config.fit.labels]
+            found = f"agrees with {whom} on {report.held_out_accuracy:.0%} of {report.held_out_pairs} held-out pairs"
+        finish_fit(run, start, report, found, expected, **facts)
 
     def reward(self, run: Run, world: World) -> tuple[RewardFn, Shaping]:
         from plaudit.routes.networks import load_model_reward

@@ -9,7 +9,7 @@ from plaudit.errors import ConfigError
 from plaudit.judging.calibrate import Calibration, known_pairs, measure
 from plaudit.policies.random import RandomPolicy
 from plaudit.rollout import distinct_descriptions
-from plaudit.stages.parts import CALIBRATION_SEED, make_envs, make_llm, make_world
+from plaudit.stages.parts import CALIBRATION_SEED, make_envs, make_world, place_llm
 from plaudit.world_file import title
 
 
@@ -24,7 +24,7 @@ def calibrate(config: RunConfig, pairs: int = 60) -> list[Calibration]:
         raise ConfigError(
             f"the world {title(config.world.name)!r} shows no progress to calibrate on; use plaudit run as it is."
         )
-    llm = make_llm(config.llm)
+    llm = place_llm(config)
     ways = [(name, chat) for name in registry.entries("protocols") for chat in (False, True)]
     rows = []
     try:

@@ -129,7 +129,7 @@ def _llm(config: RunConfig, world: World, seed: int) -> Iterator[Policy]:
             "in-context examples come from the episodes of a run: plaudit run WORLD --route llm --policy.examples 4, "
             "then plaudit play with that run's folder"
         )
-    check_llm(config)
+    check_llm(config.llm)
     llm = make_llm(config.llm)
     try:
         yield make_llm_policy(llm, world, config, seed, [])
