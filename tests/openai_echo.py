@@ -3,6 +3,7 @@
     with serve() as server: OpenAIServer(server.url)
     python tests/openai_echo.py        # serves until it is killed; prints its URL
 
+With ``batches=Batches()`` it has a batch API, too (openai_batches.py).
 Its model answers the last word of a prompt, and finds the first answer (Yes, or A where two observations are compared) as
 likely as the number of a's in the prompt says.
 Left out: everything that OpenAIServer does not use.
@@ -15,6 +16,7 @@ import base64
 import io
 import json
 import math
+import re
 import sys
 import threading
 from collections import Counter
@@ -22,6 +24,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+from openai_batches import Batches
 
 FAULTS = ("429", "500", "503", "502", "slow", "cut", "half", "empty", "content", "no-logprobs", "other-logprobs")
 
@@ -51,6 +55,11 @@ class Echo:
     patience: float = 2.0
     """Seconds that a slow answer takes; such a one is for a client that has given up, and not charged for."""
     count: int = 0
+    echoes: bool = False
+    """Whether ``echo`` repeats the prompt with its log-probabilities; without, it is taken and not done."""
+    spaced: bool = False
+    """Whether its model writes the space before a word as a token of its own."""
+    batches: Batches | None = None
 
     @property
     def paid(self) -> int:
@@ -66,7 +75,7 @@ class Echo:
                 path = lines[0].split()[1].removeprefix("/v1/")
                 self.busy += 1
                 self.most = max(self.most, self.busy)
-                status, body, extra = await self.answer(path, headers, json.loads(data or b"{}"))
+                status, body, extra = await self.answer(path, headers, data)
                 self.busy -= 1
                 if status == 0:
                     writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n{")
@@ -79,12 +88,14 @@ class Echo:
         finally:
             writer.close()
 
-    async def answer(self, path: str, headers: dict[str, str], asked: dict[str, Any]) -> tuple[int, bytes, str]:
+    async def answer(self, path: str, headers: dict[str, str], data: bytes) -> tuple[int, bytes, str]:
         self.seen[path] += 1
         if self.key and headers.get("authorization") != f"Bearer {self.key}":
             return 401, _json({"error": {"message": f"wrong key {headers.get('authorization')}"}}), ""
         if path == "models":
             return 200, _json({"data": [{"id": self.model}]}), ""
+        if self.batches and path.startswith(("files", "batches")):
+            return await self.batches.answer(path, headers, data, self)
         if path not in self.endpoints:
             return 404, _json({"error": {"message": "no such path"}}), ""
         if self.busy > self.limit:
@@ -103,11 +114,12 @@ class Echo:
             await asyncio.sleep(self.patience)
         if fault == "cut":
             return 0, b"", ""
-        body = self.body(path, asked, fault)
+        body = self.body(path, json.loads(data), fault)
         whole = _json(body)
         if fault == "half":
             return 200, whole[: len(whole) // 2], ""
         if fault != "slow":
+            asked = json.loads(data)
             self.charged[_prompt(path, asked)] += sum(body["usage"].values())
             self.sold[_prompt(path, asked)] += not fault
         return 200, whole, ""
@@ -115,6 +127,7 @@ class Echo:
     def body(self, path: str, asked: dict[str, Any], fault: str) -> dict[str, Any]:
         chat = path.startswith("chat")
         prompt = _prompt(path, asked)
+        read = len(prompt.split())
         choice: dict[str, Any] = {"finish_reason": "stop", "index": 0}
         said: Any = 7 if fault == "content" else ("Yes" if "Yes" in prompt else (prompt.split() or [""])[-1])
         choice |= {"message": {"role": "assistant", "content": said}} if chat else {"text": said}
@@ -122,14 +135,20 @@ class Echo:
             yes = likely(prompt)
             first, second = (" A", " B") if "\nA: " in prompt else (" Yes", " No")
             top = {first: math.log(0.9 * yes), second: math.log(0.9 * (1 - yes)), " the": math.log(0.1)}
+            if self.spaced and not chat:
+                split = {k.strip(): v for k, v in top.items()}
+                top = split if prompt.endswith(" ") else {" ": math.log(0.8), "\n": math.log(0.1)}
             if fault == "other-logprobs":
                 top = {" the": math.log(0.6), " of": math.log(0.3)}
             listed = [{"token": k.strip() if chat else k, "logprob": v} for k, v in top.items()]
             choice["logprobs"] = {"content": [{"top_logprobs": listed}]} if chat else {"top_logprobs": [top]}
+        if asked.get("echo") and self.echoes and not chat:
+            choice["logprobs"] = repeated(prompt)
+            read = len(choice["logprobs"]["tokens"]) - 1
         if "FILTER" in prompt:
             choice["finish_reason"] = "content_filter"
         choices = [] if fault == "empty" else [choice] * asked.get("n", 1)
-        return {"choices": choices, "usage": {"prompt_tokens": len(prompt.split()), "completion_tokens": 1}}
+        return {"choices": choices, "usage": {"prompt_tokens": read, "completion_tokens": 1}}
 
 
 def colour(part: dict[str, Any]) -> str:
@@ -146,6 +165,18 @@ def colour(part: dict[str, Any]) -> str:
 def likely(prompt: str) -> float:
     """P(first answer) of the server's model."""
     return (1 + prompt.count("a") % 50) / 52
+
+
+def repeated(prompt: str) -> dict[str, Any]:
+    """The prompt's tokens, words or single letters of words with an x, and one more that was written."""
+    tokens = ["<s>"]
+    for word in re.findall(r"\s*\S+", prompt):
+        tokens += list(word) if "x" in word else [word]
+    return {
+        "tokens": [*tokens, " the"],
+        "token_logprobs": [None, *(-len(t.strip()) / 10 - 0.01 for t in tokens[1:]), -1.0],
+        "top_logprobs": None,
+    }
 
 
 def _prompt(path: str, asked: dict[str, Any]) -> str:

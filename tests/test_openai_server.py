@@ -201,3 +201,55 @@ def test_words_below_the_servers_list_get_its_bound_and_other_words_nothing() ->
 def test_votes_are_read_strictly() -> None:
     answers = (" 1", " 10", " No")
     assert [reading.vote(t, answers) for t in ("10.", " 1 of", "no!", "nothing", "")] == [1, 0, 2, None, None]
+
+
+def test_answers_of_several_words_are_scored_exactly_where_the_server_repeats_prompts() -> None:
+    """The tests' model: a token has a log-probability of -0.01 and -0.1 a letter; words with an x are spelt by letters."""
+    actions = (" turn left", " turn right", " fix it", " go")
+    with serve(echoes=True) as server:
+        llm = OpenAIServer(server.url)
+        assert "plain=completions+logprobs20+echo,chat=chat+logprobs20" in llm.name
+        acting, yes = llm.choose([Request("You see a door.", answers=actions), Request("a a", answers=ANSWERS)])
+        assert acting.logprobs == pytest.approx((-0.82, -0.92, -0.55, -0.21)) and acting.lengths == (2, 2, 5, 1)
+        assert "whole answers" in acting.text and "first token" in yes.text
+        assert acting.prompt_tokens == 4 * 5 + sum(acting.lengths)
+        server.echoes, llm.retries = False, 0
+        (failed,) = llm.choose([Request("You see", answers=actions)])
+        assert failed.status == "error" and not failed.logprobs
+        llm.close()
+    with serve() as server:  # takes the wish, and does not fulfil it, as llama-server
+        llm = OpenAIServer(server.url)
+        assert "+echo" not in llm.name
+        llm.close()
+
+
+def test_an_answers_tokens_are_found_from_the_end() -> None:
+    def body(*tokens: str, read: int | None = None) -> dict[str, object]:
+        values = [None, *(-float(i) for i in range(1, len(tokens)))]
+        listed = {"text": "", "logprobs": {"tokens": list(tokens), "token_logprobs": values}}
+        return {"choices": [listed]} | ({"usage": {"prompt_tokens": read}} if read else {})
+
+    assert reading.answer_logprob(body("<s>", "A", " go", " on", "X"), " go on") == (-5.0, 2)
+    assert reading.answer_logprob(body("<s>", "A", " go", " on", read=4), " go on") == (-5.0, 2)  # nothing was written
+    assert reading.answer_logprob(body("<s>", "A", "▁", "go", "X"), " go") == (-5.0, 2)  # the space is a token
+    assert reading.answer_logprob(body("<s>", "A", "Ġgo", "X"), " go") == (-2.0, 1)
+    for wrong in (
+        body("<s>", "A", "Xgo", "X"),
+        body("go", "X"),
+        body("<s>", "A go", " on", "X"),
+        {"choices": [{"text": ""}]},
+    ):
+        with pytest.raises(reading.Unusable):
+            reading.answer_logprob(wrong, " go on" if wrong else " go")
+
+
+def test_a_model_that_writes_the_space_first_is_asked_for_the_token_behind_it() -> None:
+    with serve(spaced=True) as server:
+        llm = OpenAIServer(server.url)
+        (reply,) = llm.choose([Request("a a a", answers=ANSWERS)])
+        yes = 0.9 * likely("a a a")
+        assert reply.logprobs == pytest.approx((math.log(0.8 * yes), math.log(0.8 * (0.9 - yes))))
+        assert "after a space" in reply.text and reply.lengths == (2, 2) and reply.prompt_tokens == 6
+        llm.close()
+    assert reading.space_first([(" Yes", math.log(0.6)), (" ", math.log(0.4))], ["Yes", "No"]) is None
+    assert reading.space_first([("\n", math.log(0.6)), (" ", math.log(0.3))], ["Yes", "No"]) is None

@@ -68,6 +68,10 @@ class LLMConfig:
     """Times that a failed request to a server is repeated."""
     votes: int = 8
     """Samples of each question where a server gives no log-probabilities."""
+    batch: int = 0
+    """So many questions at once and more go through the server's batch API, within 24 hours; 0: none."""
+    batch_price: float = 0.5
+    """What a batch costs, as a share of the two prices."""
     ledger: str = ""
     """File of answers that runs share, beside the run's own: what one has paid for, no other asks again."""
     replay: str = ""

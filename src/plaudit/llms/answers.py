@@ -189,12 +189,26 @@ class Ledger:
                 asked = excluded.asked, {sums}""",
                 rows,
             )
-            if now - self._renewed > RENEWAL:
-                self._db.execute("UPDATE claims SET since = ? WHERE owner = ?", (now, self._who[2]))
-                self._renewed = now
+            self._renew(now)
             self._db.executemany(
                 "DELETE FROM claims WHERE key = ? AND owner = ?", ((row[0], self._who[2]) for row in rows)
             )
+
+    def _renew(self, now: float) -> None:
+        if now - self._renewed > RENEWAL:
+            self._db.execute("UPDATE claims SET since = ? WHERE owner = ?", (now, self._who[2]))
+            self._renewed = now
+
+    def renew(self) -> None:
+        """Say that what this process has claimed is still being asked; for whoever waits long for its answers."""
+        with self.transaction():
+            self._renew(time.time())
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """The file, for another table in it."""
+        with self._explain(), self._db:
+            yield self._db
 
     def restore(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Store rows as they stood in another ledger; ``columns`` are some of ``COLUMNS``."""

@@ -141,7 +141,9 @@ class LLM(Protocol):
 
     name: str
     """Identity of the model for the ledger: two models that may answer differently have different names. A back-end that
-    works on more than 64 requests at a time also has ``window``, how many it wants to be given in one call."""
+    works on more than 64 requests at a time also has ``window``, how many it wants to be given in one call. One that waits
+    long for its answers also has ``attach(ledger, waiting)``, to keep there what is under way and to call ``waiting``
+    meanwhile, and ``stored()``, called when all answers of a call are in the ledger."""
 
     def generate(self, requests: Sequence[Request], arrived: Arrived | None = None) -> list[Reply]:
         """Continue each prompt; replies in the order of the requests."""

@@ -42,6 +42,13 @@ class LedgerLLM:
         self.budget = budget or Budget()
         self.max_failures = max_failures
         """Share of a call's questions that may fail before the rest is no longer asked."""
+        if attach := getattr(llm, "attach", None):  # a model that waits long for its answers
+            attach(shared or ledger, self._waiting)
+
+    def _waiting(self) -> None:
+        """Called from time to time by a model that waits; keeps what is claimed, and the ceiling of time."""
+        (self.shared or self.ledger).renew()
+        self.budget.check_time()
 
     def generate(self, requests: Sequence[Request], arrived: Arrived | None = None) -> list[Reply]:
         """See :class:`plaudit.llms.base.LLM`."""
@@ -128,6 +135,8 @@ class LedgerLLM:
             came |= {keys[place]: replies[place] for place in untold}  # a back-end need not tell
         finally:
             self._store(asking, came)
+        if stored := getattr(self.llm, "stored", None):
+            stored()
         asking.check(self.max_failures)
 
     @property

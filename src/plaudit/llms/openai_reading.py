@@ -47,6 +47,14 @@ class Fault:
     """Seconds that the server asked to wait."""
 
 
+class Failed(Exception):
+    """A request came to nothing."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.words)
+        self.fault = fault
+
+
 def fault(error: Exception) -> Fault:
     """What an exception of the client means."""
     if isinstance(error, Unusable):
@@ -54,33 +62,35 @@ def fault(error: Exception) -> Fault:
     if isinstance(error, openai.APITimeoutError):
         return Fault("again", "no answer within the time-out")
     if isinstance(error, openai.APIStatusError):
-        return _status_fault(error)
+        words = message(error.body) or error.response.reason_phrase
+        return status_fault(error.status_code, error.code, words, error.response.headers)
     if isinstance(error, openai.APIConnectionError):
         return Fault("again", f"the connection failed: {error.__cause__ or error}")
     return Fault("again", f"the answer could not be read: {type(error).__name__}: {error}")
 
 
-def _status_fault(error: openai.APIStatusError) -> Fault:
-    status, words = error.status_code, f"HTTP {error.status_code}: {_message(error)}"
-    if status in (401, 403):
+def status_fault(status: int, code: Any, message: str, headers: Mapping[str, str]) -> Fault:
+    """What an HTTP status other than 200 means."""
+    words = f"HTTP {status}: {message}"
+    if status in (401, 403) or code == "insufficient_quota":
         return Fault("fatal", words)
-    if error.code == "insufficient_quota":
-        return Fault("fatal", words)
-    if error.code in FILTERED:
+    if code in FILTERED:
         return Fault("refused", words)
     if status in (408, 409, 429) or (status >= 500 and status != 501):
-        wait = _retry_after(error.response.headers)
+        wait = _retry_after(headers)
         if wait is not None and wait > LONGEST_WAIT:
             return Fault("final", f"{words} (it asks to wait {wait:.0f} s)", status in (429, 503))
         return Fault("again", words, status in (429, 503), wait)
     return Fault("final", words)
 
 
-def _message(error: openai.APIStatusError) -> str:
-    body = error.body
+def message(body: Any) -> str:
+    """The words of an error's body, however it is nested."""
     if isinstance(body, Mapping):
         body = body.get("message") or body.get("detail") or body.get("error") or body
-    return " ".join(str(body if body else error.response.reason_phrase).split())[:300]
+    if isinstance(body, Mapping):
+        body = body.get("message") or body
+    return " ".join(str(body).split())[:300] if body else ""
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
@@ -178,6 +188,35 @@ def has_logprobs(body: Any) -> bool:
         return False
 
 
+def answer_logprob(body: Any, answer: str) -> tuple[float, int]:
+    """Log-probability of the answer at the end of a repeated prompt, and its number of tokens.
+
+    The answer's tokens are found from the end, because servers differ in how they count a text's beginning.
+    """
+    choice = choices(body)[0]
+    text(choice)
+    logprobs = choice.get("logprobs")
+    tokens, values = (logprobs.get(k) if isinstance(logprobs, dict) else None for k in ("tokens", "token_logprobs"))
+    if not isinstance(tokens, list) or not isinstance(values, list) or len(tokens) != len(values) or len(tokens) < 3:
+        raise Unusable("the answer does not repeat the prompt with its log-probabilities")
+    counts = body.get("usage")
+    read = counts.get("prompt_tokens") if isinstance(counts, dict) else None
+    end = read if isinstance(read, int) and 1 < read <= len(tokens) else len(tokens) - 1  # one more token was written
+    spelt = [str(token).replace("▁", " ").replace("Ġ", " ") for token in tokens]
+    found, total = "", 0.0
+    for start in range(end - 1, 0, -1):
+        value = values[start]
+        if not isinstance(value, int | float) or isinstance(value, bool) or not value <= LOGPROB_SLACK:
+            raise Unusable(f"no log-probability: {tokens[start]!r}: {value!r}")
+        found, total = spelt[start] + found, total + min(0.0, float(value))
+        space_before = answer[:1].isspace() and not found[:1].isspace() and spelt[start - 1].isspace()
+        if found.strip() == answer.strip() and not space_before:  # else the space is a token of the answer, too
+            return total, end - start
+        if len(found) > len(answer) + 1:
+            break
+    raise Unusable(f"the repeated prompt does not end in the tokens of {answer!r} but in {found!r}")
+
+
 def first_words(answers: Sequence[str]) -> list[str] | None:
     """The first word of each answer; None where two answers begin with the same."""
     words = [answer.split()[0] if answer.split() else "" for answer in answers]
@@ -200,6 +239,16 @@ def weigh(top: Sequence[tuple[str, float]], words: Sequence[str]) -> tuple[float
     rest = max(1e-9, 1 - sum(math.exp(value) for _, value in top))
     bound = math.log(min(rest, *(max(1e-9, math.exp(value)) for _, value in top)))
     return tuple(min(0.0, math.log(p)) if p > 0 else bound for p in found.values())
+
+
+def space_first(top: Sequence[tuple[str, float]], words: Sequence[str]) -> float | None:
+    """Log-probability of a single space as the first token, where it comes before the words; None where it does not."""
+    spelt = [(token.replace("▁", " ").replace("Ġ", " "), value) for token, value in top]
+    space = [value for token, value in spelt if token == " "]
+    if not space or any(value > space[0] for _, value in spelt):
+        return None
+    found = sum(math.exp(value) for token, value in spelt if token.strip() in words)
+    return min(0.0, space[0]) if found < math.exp(space[0]) else None
 
 
 def vote(said: str, answers: Sequence[str]) -> int | None:

@@ -5,15 +5,14 @@
 
 At the beginning a few tiny requests find out how the server can be asked, and the model's name says it, so that answers
 that were got in different ways are never mixed up in a ledger: plain prompts by completions (by chat where there are no
-completions), chat prompts by chat, and answers by the log-probabilities of the first token or else by sampled votes.
-``Reply.text`` of ``choose`` says it too.
+completions), chat prompts by chat, and answers by the log-probabilities of the first token, of whole answers, or else by
+sampled votes. ``Reply.text`` of ``choose`` says it too. Large calls can go through a batch API (openai_batch.py).
 
 Failures. 408, 409, 429, 5xx, time-outs, cut connections and unusable answers are repeated, later each time; Retry-After
 is kept. What never becomes usable is a reply with a status. A key that is refused ends everything at once. Every answer's
 tokens count, also of those that could not be used; what a server charges for an answer that never came is not known.
 
-Left out: streaming, providers' batch APIs, discounts for cached prompts, answers of ``choose`` beyond their first
-token by log-probabilities (answers that begin with the same word are put to votes). Source: https://github.com/openai/openai-python
+Left out: streaming, discounts for cached prompts. Source: https://github.com/openai/openai-python
 """
 
 from __future__ import annotations
@@ -32,11 +31,19 @@ import openai
 from plaudit.config import LLMConfig
 from plaudit.errors import ConfigError, LLMError
 from plaudit.llms import openai_reading as reading
+from plaudit.llms.answers import Ledger
 from plaudit.llms.base import Arrived, Reply, Request, unheard
+from plaudit.llms.batches import Batches
+from plaudit.llms.openai_asking import Ask, Question, choose, scoring, write
+from plaudit.llms.openai_batch import WINDOW, BatchRunner
+from plaudit.llms.openai_batch_files import Provider
+from plaudit.llms.openai_reading import Failed
 from plaudit.llms.openai_ways import CHAT, COMPLETIONS, OPENAI, PROBE, PROBE_TOKENS, Way, address, shown
 from plaudit.llms.pace import Pace, backoff
 
 T = TypeVar("T")
+IDLE = 4
+"""Connections without TLS that are kept while nothing is asked by them."""
 UNUSABLE_REPEATS = 3
 """Times that an answer which came but cannot be used is asked for again: it may have cost money."""
 
@@ -63,7 +70,7 @@ class Stats:
     """Failed requests by their first words."""
 
 
-Answer = Callable[[Request, Bill], Awaitable[Reply]]
+Asking = Callable[[Request], Question]
 
 
 class OpenAIServer:
@@ -78,6 +85,9 @@ class OpenAIServer:
         timeout: seconds for one request.
         retries: times that a failed request is repeated.
         votes: samples of one question where there are no log-probabilities.
+        batch: questions of a call from which on they go through the provider's batch API; 0: never. It is used behind a
+            ledger only, which keeps what is under way.
+        batch_price: what a batch costs as a share of the two prices.
         probe: whether to find out how the server can be asked; without, only its address and key are tried.
     """
 
@@ -92,6 +102,8 @@ class OpenAIServer:
         timeout: float = 60.0,
         retries: int = 6,
         votes: int = 8,
+        batch: int = 0,
+        batch_price: float = 0.5,
         probe: bool = True,
     ) -> None:
         self.model, self.url = address(spec, url)
@@ -99,12 +111,18 @@ class OpenAIServer:
         if not self._key and self.url == OPENAI:
             raise ConfigError("OpenAI's server needs a key. Set it in the environment: export OPENAI_API_KEY=...")
         self.usd_in, self.usd_out, self.retries, self.votes = usd_in, usd_out, retries, votes
+        self.batch, self.batch_price = batch, batch_price
+        self._batches: BatchRunner | None = None
         self.stats, self._fatal = Stats(), ""
         self.pace, self.window = Pace(concurrency), 16 * concurrency
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="plaudit-openai", daemon=True).start()
         self._client = openai.AsyncOpenAI(
-            api_key=self._key or "none", base_url=self.url, timeout=timeout, max_retries=0
+            api_key=self._key or "none",
+            base_url=self.url,
+            timeout=timeout,
+            max_retries=0,
+            http_client=None if self.url.startswith("https:") else _few_idle(),
         )
         try:
             self._ways = self._wait(self._open(probe))
@@ -117,7 +135,7 @@ class OpenAIServer:
     @classmethod
     def open(cls, config: LLMConfig, probe: bool = True) -> OpenAIServer:
         """The client of the server that these settings name."""
-        names = ("url", "usd_in", "usd_out", "concurrency", "timeout", "retries", "votes")
+        names = ("url", "usd_in", "usd_out", "concurrency", "timeout", "retries", "votes", "batch", "batch_price")
         return cls(config.model, **{name: getattr(config, name) for name in names}, probe=probe)
 
     @classmethod
@@ -127,11 +145,25 @@ class OpenAIServer:
 
     def generate(self, requests: Sequence[Request], arrived: Arrived | None = None) -> list[Reply]:
         """See :class:`plaudit.llms.base.LLM`."""
-        return self._ask(requests, self._write, arrived)
+        return self._ask(requests, self._written, arrived)
 
     def choose(self, requests: Sequence[Request], arrived: Arrived | None = None) -> list[Reply]:
-        """See :class:`plaudit.llms.base.LLM`; how it was answered is in ``Reply.text``. ``lengths`` are all 1."""
-        return self._ask(requests, self._choose, arrived)
+        """See :class:`plaudit.llms.base.LLM`; how it was answered is in ``Reply.text``. ``lengths`` are all 1
+        where only the first token was weighed."""
+        return self._ask(requests, self._chosen, arrived)
+
+    def attach(self, ledger: Ledger, waiting: Callable[[], None]) -> None:
+        """Behind this ledger, batches may be used; ``waiting`` is called from time to time while one is waited for."""
+        if self.batch:
+            provider = Provider(self._client, lambda send, once=False: self._wait(self._repeat(send, once=once)))
+            server = f"{self.url} {self.model}"
+            self._batches = BatchRunner(provider, server, self.model, Batches(ledger), waiting)
+            self.window = WINDOW
+
+    def stored(self) -> None:
+        """The answers of the last call are in the ledger."""
+        if self._batches:
+            self._batches.settle()
 
     def close(self) -> None:
         """Close the connections."""
@@ -148,12 +180,13 @@ class OpenAIServer:
             future.cancel()
             raise
 
-    def _ask(
-        self,
-        requests: Sequence[Request],
-        answer: Answer,
-        arrived: Arrived | None,
-    ) -> list[Reply]:
+    def _written(self, request: Request) -> Question:
+        return write(self._ways["chat" if request.chat or request.images else "plain"], request)
+
+    def _chosen(self, request: Request) -> Question:
+        return choose(self._ways["chat" if request.chat or request.images else "plain"], request, self.votes)
+
+    def _ask(self, requests: Sequence[Request], question: Asking, arrived: Arrived | None) -> list[Reply]:
         """Answer each distinct request once, all at the pace that the server bears."""
         if self._fatal:
             raise LLMError(self._fatal)
@@ -162,7 +195,7 @@ class OpenAIServer:
             places.setdefault(request, []).append(place)
         replies = [Reply("error")] * len(requests)
         last, late = time.perf_counter(), list[int]()
-        for request, answered in self._stream(list(places), answer):
+        for request, answered in self._answers(list(places), question):
             last, seconds = time.perf_counter(), time.perf_counter() - last
             first, *others = places[request]
             replies[first] = replace(answered, seconds=seconds)
@@ -179,12 +212,26 @@ class OpenAIServer:
             (arrived or unheard)(place, replies[place])
         return replies
 
-    def _stream(self, requests: Sequence[Request], answer: Answer) -> Iterator[tuple[Request, Reply]]:
+    def _answers(self, requests: list[Request], question: Asking) -> Iterator[tuple[Request, Reply]]:
+        """By batches where there are enough of them, or where some are in a batch already."""
+        batches = self._batches
+        if batches is None or not (len(requests) >= self.batch or batches.begun(requests, question)):
+            yield from self._stream(requests, question)
+            return
+        for request, reply, read, written in batches.answer(requests, question):
+            yield request, self._priced(reply, Bill(read, written), self.batch_price)
+
+    def _priced(self, reply: Reply, bill: Bill, share: float = 1.0) -> Reply:
+        usd = share * (bill.read * self.usd_in + bill.written * self.usd_out) / 1e6
+        error = reply.error.replace(self._key, "[key]") if self._key else reply.error
+        return replace(reply, error=error, prompt_tokens=bill.read, new_tokens=bill.written, usd=usd)
+
+    def _stream(self, requests: Sequence[Request], question: Asking) -> Iterator[tuple[Request, Reply]]:
         """Requests with their replies as they come in; all under way are given up where the caller stops listening."""
         came: queue.SimpleQueue[tuple[Request, Reply] | None] = queue.SimpleQueue()
 
         async def one(request: Request) -> None:
-            came.put((request, await self._answer(request, answer)))
+            came.put((request, await self._answer(request, question)))
 
         async def everything() -> None:
             try:
@@ -200,92 +247,66 @@ class OpenAIServer:
         finally:
             future.cancel()
 
-    async def _answer(self, request: Request, answer: Answer) -> Reply:
+    async def _answer(self, request: Request, question: Asking) -> Reply:
         bill = Bill()
         try:
-            reply = await answer(request, bill)
-        except _Failed as failed:
+            reply = await self._put(question(request), bill)
+        except Failed as failed:
             reply = Reply("refused" if failed.fault.kind == "refused" else "error", error=failed.fault.words)
-        usd = (bill.read * self.usd_in + bill.written * self.usd_out) / 1e6
-        return replace(reply, prompt_tokens=bill.read, new_tokens=bill.written, usd=usd)
+        return self._priced(reply, bill)
 
-    def _way(self, request: Request) -> Way:
-        """How this is asked; only a chat can show images."""
-        way = self._ways["chat" if request.chat or request.images else "plain"]
-        if request.images and way.endpoint != "chat":
-            words = "the server has completions only, which take no images. Name a model that sees, or leave them out"
-            raise _Failed(reading.Fault("final", words))
-        return way
-
-    async def _write(self, request: Request, bill: Bill) -> Reply:
-        way = self._way(request)
-        body = way.body(request.prompt, request.max_tokens, images=request.images)
-        body |= {"temperature": request.temperature}
-        body |= {"stop": list(request.stop)} if request.stop else {}
-        body |= {"seed": request.seed} if request.temperature else {}
-        said = await self._request(way, body, request.prompt, bill, lambda got: reading.text(reading.choices(got)[0]))
-        for stop in request.stop:  # not every server keeps to it
-            said = said.partition(stop)[0]
-        return Reply("ok", said)
-
-    async def _choose(self, request: Request, bill: Bill) -> Reply:
-        if not request.answers:
-            return Reply("error", error="choose needs answers, got none")
-        way = self._way(request)
-        words = reading.first_words(request.answers) if way.listed else None
-        if words:
-            body = way.body(request.prompt, 1, logprobs=True, images=request.images) | {"temperature": 0.0}
-            weights = await self._request(
-                way,
-                body,
-                request.prompt,
-                bill,
-                lambda got: reading.weigh(reading.first_token(reading.choices(got)[0]), words),
-            )
-            return Reply("ok", "by log-probabilities of the first token", weights, (1,) * len(words))
-        longest = max(map(len, request.answers))
-        body = way.body(request.prompt, max(4, longest // 2), images=request.images) | {"temperature": 1.0}
-        texts: list[str] = []
-        while len(texts) < self.votes:  # a server that does not know n gives one choice each time
-            asked = body | {"n": self.votes - len(texts), "seed": request.seed + len(texts)}
-            got = await self._request(
-                way, asked, request.prompt, bill, lambda got: list(map(reading.text, reading.choices(got)))
-            )
-            texts += got[: self.votes - len(texts)]
+    async def _put(self, question: Question, bill: Bill) -> Reply:
+        """Send what a question asks for until it has its reply."""
         try:
-            weights, counted = reading.count_votes(texts, request.answers)
+            asks = next(question)
+            while True:
+                asks = question.send(
+                    [await self._request(asks[0], bill)] if len(asks) == 1 else await self._all(asks, bill)
+                )
+        except StopIteration as end:
+            return end.value
         except reading.Unusable as problem:
-            raise _Failed(reading.fault(problem)) from problem
-        return Reply("ok", f"by {counted}", weights, (1,) * len(request.answers))
+            raise Failed(reading.fault(problem)) from problem
 
-    async def _request(self, way: Way, body: dict[str, Any], prompt: str, bill: Bill, read: Callable[[Any], T]) -> T:
+    async def _all(self, asks: list[Ask], bill: Bill) -> list[Any]:
+        """Side by side; each is ended, and paid, before one's failure is told."""
+        came = await asyncio.gather(*(self._request(ask, bill) for ask in asks), return_exceptions=True)
+        for each in came:
+            if isinstance(each, BaseException):
+                raise each
+        return came
+
+    async def _request(self, ask: Ask, bill: Bill) -> Any:
         """One HTTP request, repeated until its answer can be read or there is no hope."""
 
-        async def send() -> T:
-            got = await self._client.post(way.path, cast_to=object, body={"model": self.model} | body)
-            used = reading.usage(got, prompt)
+        async def send() -> Any:
+            got = await self._client.post(ask.path, cast_to=object, body={"model": self.model} | ask.body)
+            used = reading.usage(got, ask.prompt)
             bill.read, bill.written = bill.read + used[0], bill.written + used[1]
-            return read(got)
+            return ask.read(got)
 
         return await self._repeat(send, begun=bill.read > 0)
 
-    async def _repeat(self, send: Callable[[], Awaitable[T]], opening: bool = False, begun: bool = False) -> T:
-        for attempt in range(self.retries + 1):
+    async def _repeat(
+        self, send: Callable[[], Awaitable[T]], opening: bool = False, begun: bool = False, once: bool = False
+    ) -> T:
+        retries = 0 if once else self.retries
+        for attempt in range(retries + 1):
             # What may have been paid for in part is finished first: it would be lost with a kill.
             await self.pace.enter(first=begun or attempt > 0)
             started, throttled = time.monotonic(), False
             try:
                 if self._fatal:
-                    raise _Failed(reading.Fault("fatal", self._fatal))
+                    raise Failed(reading.Fault("fatal", self._fatal))
                 self.stats.requests += 1
                 return await send()
             except (openai.OpenAIError, reading.Unusable, ValueError) as error:  # ValueError: half a JSON
                 fault = self._note(reading.fault(error))
                 throttled = fault.throttled
                 unreachable = opening and type(error) is openai.APIConnectionError and attempt
-                most = min(self.retries, UNUSABLE_REPEATS) if isinstance(error, reading.Unusable) else self.retries
+                most = min(retries, UNUSABLE_REPEATS) if isinstance(error, reading.Unusable) else retries
                 if fault.kind != "again" or attempt >= most or unreachable:
-                    raise _Failed(fault) from None
+                    raise Failed(fault) from None
             finally:
                 self.pace.leave(started, throttled)
             if fault.throttled and fault.wait:
@@ -309,7 +330,7 @@ class OpenAIServer:
         """Find the model, and how it can be asked."""
         try:
             served = await self._repeat(lambda: self._models(), opening=True)
-        except _Failed as failed:
+        except Failed as failed:
             if failed.fault.kind == "fatal":
                 raise LLMError(self._fatal) from None
             if not self.model or failed.fault.kind != "final":  # a server need not list its models
@@ -332,6 +353,8 @@ class OpenAIServer:
             raise LLMError(
                 f"the server {self.url} does not answer for the model {self.model!r}: {why}. Is it its name?"
             )
+        if plain and plain.listed and await self._echoes(plain):
+            plain = replace(plain, echo=True)
         found = [way for way in (plain, chat, chat, plain) if way]
         return {"plain": found[0], "chat": chat or found[0]}
 
@@ -347,22 +370,43 @@ class OpenAIServer:
         why = ""
         for way in candidates:
             body = way.body(PROBE, PROBE_TOKENS, logprobs=way.listed > 0)
+            ask = Ask(way.path, body, PROBE, reading.has_logprobs)
             for _ in range(3 if way.listed else 1):  # one answer without log-probabilities may be a fault
                 try:
-                    if (
-                        await self._request(way, body, PROBE, Bill(), lambda got: reading.has_logprobs(got))
-                        or not way.listed
-                    ):
+                    if await self._request(ask, Bill()) or not way.listed:
                         return way, ""
-                except _Failed as failed:
+                except Failed as failed:
                     if failed.fault.kind == "fatal":
                         raise LLMError(self._fatal) from None
                     why = failed.fault.words
                     break
         return None, why
 
+    async def _echoes(self, way: Way) -> bool:
+        """Whether the server repeats a prompt with its log-probabilities; many take the wish and do not."""
+        ask = scoring(way, PROBE, " Yes it is")
 
-class _Failed(Exception):
-    def __init__(self, fault: reading.Fault) -> None:
-        super().__init__(fault.words)
-        self.fault = fault
+        def works(got: Any) -> bool:
+            try:
+                return ask.read(got)[1] >= 3
+            except reading.Unusable:
+                return False
+
+        for _ in range(2):  # once may be a fault
+            try:
+                if await self._request(replace(ask, read=works), Bill()):
+                    return True
+            except Failed as failed:
+                if failed.fault.kind == "fatal":
+                    raise LLMError(self._fatal) from None
+        return False
+
+
+def _few_idle() -> openai.DefaultAsyncHttpxClient:
+    """Connections without TLS are cheap to make, and some servers give a thread to each, idle ones too.
+
+    llama-server has four threads more than slots. Where more connections were kept, those that came last would wait until
+    it gives up an idle one, after five seconds.
+    """
+    limits = type(openai.DEFAULT_CONNECTION_LIMITS)(max_keepalive_connections=IDLE)
+    return openai.DefaultAsyncHttpxClient(limits=limits)

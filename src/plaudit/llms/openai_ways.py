@@ -35,9 +35,11 @@ class Way:
     """Likeliest tokens to ask for; 0 where the server gives no log-probabilities."""
     limit: str = "max_tokens"
     """What the server calls the limit of new tokens."""
+    echo: bool = False
+    """Whether it repeats the prompt with its log-probabilities, so that answers of several words can be scored."""
 
     def __str__(self) -> str:
-        return f"{self.endpoint}+{f'logprobs{self.listed}' if self.listed else 'votes'}"
+        return f"{self.endpoint}+{f'logprobs{self.listed}' if self.listed else 'votes'}{'+echo' * self.echo}"
 
     @property
     def path(self) -> str:
