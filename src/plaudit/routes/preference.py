@@ -8,12 +8,15 @@ fit writes ``reward.safetensors`` (the networks). Sources: Christiano et al. 201
 from __future__ import annotations
 
 import time
+from array import array
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from plaudit.config import RunConfig
 from plaudit.routes import base
-from plaudit.store import Run, read_table
-from plaudit.types import Comparison
+from plaudit.store import Run, read_batches
 
 if TYPE_CHECKING:
     from plaudit.envs.base import World
@@ -46,13 +49,12 @@ class Preference(base.Route):
 
     def fit(self, run: Run) -> None:
         from plaudit.rewards.bradley_terry import measured_fit
-        from plaudit.routes.networks import Fitting, finish_fit, judged_items, save_model
+        from plaudit.routes.networks import Fitting, finish_fit, judged_members, save_model
 
         start = time.perf_counter()
-        comparisons = [Comparison(**row) for row in read_table(run.folder / "annotate" / "comparisons.parquet")]
-        texts = list(dict.fromkeys(t for c in comparisons for t in (c.first, c.second)))
-        fitting = Fitting(run, texts, judged_items(run, texts))
-        report = measured_fit(fitting.model, pairs=fitting.targets(comparisons), **fitting.how)
+        texts, pairs, probability = compared(run)
+        fitting = Fitting(run, texts, judged_members(run))
+        report = measured_fit(fitting.model, pairs=fitting.targets(pairs, probability), **fitting.how)
         save_model(run, fitting)
         found = ""
         if report.held_out_accuracy is not None:
@@ -63,3 +65,15 @@ class Preference(base.Route):
         from plaudit.routes.networks import load_model_reward
 
         return load_model_reward(run, world), base.shaping(run)
+
+
+def compared(run: Run) -> tuple[list[str], NDArray[np.int64], NDArray[np.float64]]:
+    """The compared texts, numbers of two of them for each comparison, and P(first is better), NaN where it failed."""
+    number: dict[str, int] = {}
+    pairs, probability = array("q"), array("d")
+    table = run.folder / "annotate" / "comparisons.parquet"
+    for rows in read_batches(table, ("first", "second", "probability")):
+        for pair in zip(rows["first"], rows["second"], strict=True):
+            pairs.extend([number.setdefault(text, len(number)) for text in pair])
+        probability.extend(np.nan if p is None else p for p in rows["probability"])
+    return list(number), np.array(pairs, np.int64).reshape(-1, 2), np.array(probability)
