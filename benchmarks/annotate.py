@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from plaudit.config import RunConfig, from_dict
@@ -56,8 +57,8 @@ def make(folder: Path, items: int, pairs: int) -> Run:
     schema = pa.schema({"text": pa.string(), "event": pa.string(), "count": pa.int64()})
     every = descriptions(items)
     with pq.ParquetWriter(run.stage("collect") / "observations.parquet", schema) as table:
-        for start in range(0, items, 8192):
-            texts = [text for text, _ in zip(every, range(min(8192, items - start)), strict=False)]
+        for _ in range(0, items, 8192):
+            texts = list(islice(every, 8192))
             events = [text.rsplit(". ", 1)[1] for text in texts]
             table.write_table(pa.table([texts, events, [1] * len(texts)], schema=schema))
     run.finish("collect", 0.0)

@@ -22,7 +22,7 @@ Observations = Sequence[Any] | Packed
 """Descriptions or observations; packed once where they are used more than once."""
 Loss = Callable[[Tensor, NDArray[np.int64]], Tensor]
 """From the rewards of all items ``(items,)`` and the rows of a batch to a number."""
-WHOLE = 16_384
+WHOLE = 2048
 """Observations up to which all rewards are computed in every step; of more, only those that the batch is about."""
 
 

@@ -57,7 +57,7 @@ def annotate(run: Run, protocol: Any) -> None:
         total = min(judge.items, len(pool)) if scores else judge.pairs * (1 + judge.both_orders)
         with (
             open_llm(run, judge.max_failures) as llm,
-            answers("annotate", total, lambda: run.budget.usd) as arrived,
+            answers("annotate", total, run.budget) as arrived,
             Labels(run.folder / "annotate") as labels,
         ):
             asking = _Asking(run, pool, protocol, labels, llm, goal, arrived)

@@ -109,6 +109,17 @@ def open_llm(run: Run, max_failures: float = 1.0) -> Iterator[LedgerLLM]:
         yield LedgerLLM(llm, own, max_failures, run.budget, shared)
 
 
+@contextlib.contextmanager
+def open_shared_llm(config: LLMConfig) -> Iterator[LLM]:
+    """The model behind the ledger that runs share, where the settings name one; for what has no run of its own."""
+    with contextlib.closing(make_llm(config)) as llm:
+        if not config.ledger:
+            yield llm
+            return
+        with contextlib.closing(Ledger(Path(config.ledger))) as ledger:
+            yield LedgerLLM(llm, ledger)
+
+
 def ledgers(run: Run) -> tuple[Ledger, Ledger | None]:
     """The run's own ledger, and the one that it shares with other runs, if it does."""
     own, name = run.folder / "ledger.sqlite", run.config.llm.ledger
