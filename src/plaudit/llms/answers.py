@@ -18,7 +18,7 @@ import socket
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,12 +160,22 @@ class Ledger:
         with contextlib.suppress(sqlite3.Error), self._db:  # an error that led here is the one to be told
             self._db.execute("DELETE FROM claims WHERE owner = ?", self._who[2:])
 
-    def add(self, model: str, kind: str, answered: Iterable[tuple[Request, Reply]], source: str = "") -> None:
-        """Store answers in one transaction; ``source`` names the ledger that they were taken over from."""
+    def add(
+        self,
+        model: str,
+        kind: str,
+        answered: Sequence[tuple[Request, Reply]],
+        source: str = "",
+        keys: Sequence[str] | None = None,
+    ) -> None:
+        """Store answers in one transaction; ``source`` names the ledger that they were taken over from.
+
+        ``keys`` are the requests' own, where they are known already.
+        """
         now = time.time()
         rows = [
             (
-                request.key(model),
+                key,
                 model,
                 kind,
                 reply.status,
@@ -177,7 +187,7 @@ class Ledger:
                 _JSON.encode(vars(request)),
                 _ASCII.encode(vars(reply)),  # a model may write what UTF-8 cannot hold
             )
-            for request, reply in answered
+            for key, (request, reply) in zip(keys or [r.key(model) for r, _ in answered], answered, strict=True)
         ]
         # A failure that is asked again is replaced, but what it cost is kept.
         sums = ", ".join(f"{c} = {c + ' + ' if not source else ''}excluded.{c}" for c in ("tokens", "seconds", "usd"))
