@@ -74,7 +74,10 @@ def main() -> None:
     if options.stage:
         one(Path(options.stage[0]), options.stage[1])
         return
-    print(f"{'items':>10}  {'stage':10}{'seconds':>9}{'items/s':>10}{'peak MB':>9}{'folder GB':>11}", flush=True)
+    print(
+        f"{'items':>10}  {'stage':10}{'seconds':>9}{'processor':>11}{'items/s':>10}{'peak MB':>9}{'folder GB':>11}",
+        flush=True,
+    )
     for items in options.items:
         with tempfile.TemporaryDirectory() as folder:
             make(Path(folder) / "run", items, options.pairs)
@@ -91,7 +94,8 @@ def one(folder: Path, stage: str) -> None:
     seconds, items = time.perf_counter() - start, run.config.judge.items
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     disk = sum(path.stat().st_size for path in folder.rglob("*")) / 2**30
-    print(f"{items:>10,}  {stage:10}{seconds:>9.1f}{items / seconds:>10,.0f}{peak:>9,.0f}{disk:>11.2f}", flush=True)
+    used = f"{seconds:>9.1f}{time.process_time():>11.1f}{items / seconds:>10,.0f}"
+    print(f"{items:>10,}  {stage:10}{used}{peak:>9,.0f}{disk:>11.2f}", flush=True)
 
 
 if __name__ == "__main__":

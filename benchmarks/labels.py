@@ -35,7 +35,7 @@ from plaudit.rewards import bradley_terry as bt
 from plaudit.rewards.reward_net import RewardModel
 from plaudit.rollout import distinct_descriptions
 from plaudit.routes.networks import make_model
-from plaudit.stages.parts import COLLECT_SEED, make_envs, make_llm, make_world
+from plaudit.stages.parts import COLLECT_SEED, make_envs, make_world, open_shared_llm
 
 SIZES = (50, 100, 200, 400)
 AMONG = 100
@@ -60,6 +60,8 @@ class Data:
         self.test = self.pairs(held[selection.distinct(selection.random_pairs(len(held), 2000, rng))], noise=0)
         self.model: RewardModel = make_model(RunConfig(seed=seed), make_world(WorldConfig()))
         self.packed = self.model.pack(texts)
+        self._tested, test = np.unique([self.test.first, self.test.second], return_inverse=True)
+        self.test = bt.Pairs(*test.reshape(2, -1), self.test.target)
 
     def answers(self, pairs: Numbers, noise: float) -> NDArray[np.float64]:
         """P(first is better); the same pair is always answered alike, whichever way round."""
@@ -75,8 +77,10 @@ class Data:
 
     def fitted(self, pairs: bt.Pairs) -> float:
         """Accuracy on the held-out pairs of a reward model of these labels."""
-        bt.fit(self.model, self.packed, pairs, OPTIONS, self.seed)
-        return bt.accuracy(bt.predict(self.model(self.packed), self.test), self.test.target)
+        used, numbers = np.unique([pairs.first, pairs.second], return_inverse=True)
+        first, second = numbers.reshape(2, -1)
+        bt.fit(self.model, self.packed.rows(used), bt.Pairs(first, second, pairs.target), OPTIONS, self.seed)
+        return bt.accuracy(bt.predict(self.model(self.packed.rows(self._tested)), self.test), self.test.target)
 
 
 def comparisons(data: Data, way: str) -> list[float]:
@@ -135,14 +139,13 @@ def scores(data: Data, way: str) -> list[float]:
     return curve
 
 
-def judge_everything(config: WorldConfig, steps: int) -> tuple[list[str], NDArray[np.float64], list[str]]:
+def judge_everything(config: WorldConfig, steps: int, ledger: str) -> tuple[list[str], NDArray[np.float64], list[str]]:
     """(descriptions, their scores, what had happened)."""
     world = make_world(config)
     envs, policy = make_envs(config, min(64, type(world).most_copies)), RandomPolicy(world.action_space, 0)
     seen = distinct_descriptions(world, envs, policy, steps, COLLECT_SEED)
-    llm = make_llm(LLMConfig())
-    judgements = Pointwise(prompts.load("pointwise")).judge(llm, world.goal, [s.text for s in seen])
-    llm.close()
+    with open_shared_llm(LLMConfig(ledger=ledger)) as llm:
+        judgements = Pointwise(prompts.load("pointwise")).judge(llm, world.goal, [s.text for s in seen])
     known = [(j.text, j.value, world.event(s.observation)) for j, s in zip(judgements, seen, strict=True)]
     texts, values, events = zip(*(row for row in known if row[1] is not None), strict=True)
     return list(texts), np.array(values), list(events)
@@ -153,10 +156,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--world", default="doorkey")
     parser.add_argument("--steps", type=int, default=200_000)
+    parser.add_argument("--ledger", default="", help="keeps the judge's answers for the next time")
     parser.add_argument("--noise", type=float, nargs="+", default=[0.0])
     options = parser.parse_args()
     torch.set_num_threads(1)
-    judged = judge_everything(WorldConfig(options.world), options.steps)
+    judged = judge_everything(WorldConfig(options.world), options.steps, options.ledger)
     print(f"{len(judged[0])} descriptions judged, a quarter held out; {options.seeds} seeds")
     print(f"{'labels':38}" + "".join(f"{size:>24}" for size in SIZES))
     for noise in options.noise:
