@@ -80,7 +80,7 @@ def test_in_which_parts_it_is_asked_changes_nothing(tmp_path, scripted, monkeypa
 
 
 def test_memory_does_not_grow_with_the_items(tmp_path, monkeypatch):
-    """The records of 4,000 more would be 4 MB; what is kept is some numbers for each."""
+    """The records of 2,000 more would be 2 MB; what is kept is some numbers for each."""
 
     class Forgetful(ScriptedLLM):
         def choose(self, requests, arrived=None):
@@ -89,15 +89,15 @@ def test_memory_does_not_grow_with_the_items(tmp_path, monkeypatch):
 
     monkeypatch.setattr(parts, "make_llm", lambda config: Forgetful())
     for module in (feedback, scorer):
-        monkeypatch.setattr(module, "PART", 200)
+        monkeypatch.setattr(module, "PART", 100)
     peaks = []
-    for items in (100, 1000, 5000):  # the first one imports what there is to import
+    for items in (100, 500, 2500):  # the first one imports what there is to import
         run = made_up(tmp_path / str(items), items, pairs=100)
         tracemalloc.start()
         run_stages(run, ("annotate",))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert (peaks[2] - peaks[1]) / 4000 < 300, peaks
+    assert (peaks[2] - peaks[1]) / 2000 < 300, peaks
 
 
 def test_the_same_is_asked_once(tmp_path, monkeypatch):
