@@ -15,7 +15,6 @@ from rich.progress import (
     SpinnerColumn,
     Task,
     TextColumn,
-    TimeRemainingColumn,
 )
 from rich.progress import Progress as Bars
 from rich.table import Column
@@ -29,11 +28,23 @@ LINE_SECONDS = 15
 
 
 class RateColumn(ProgressColumn):
-    """Units per second so far."""
+    """Units per second so far; answers come in bursts, so that the last few say little."""
 
     def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.0f}/s" if speed and speed >= 10 else f"{speed:.1f}/s" if speed else "", style="dim")
+        speed = task.completed / task.elapsed if task.elapsed else 0
+        return Text(f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.1f}/s" if speed else "", style="dim")
+
+
+class LeftColumn(ProgressColumn):
+    """Time left at that rate; when all is done, the time that it took."""
+
+    def render(self, task: Task) -> Text:
+        done, left = task.completed, max(0.0, (task.total or 0) - task.completed)
+        if not done and left:
+            return Text("--:--", style="dim")
+        seconds = int((task.elapsed or 0) * left / done if left else task.elapsed or 0)
+        hours = f"{seconds // 3600}:" if seconds >= 3600 else ""
+        return Text(f"{hours}{seconds // 60 % 60:02}:{seconds % 60:02}", style="dim")
 
 
 class Advance(Protocol):
@@ -56,7 +67,7 @@ def progress(what: str, total: int) -> Iterator[Advance]:
         BarColumn(bar_width=None, table_column=Column(ratio=1, max_width=24)),
         MofNCompleteColumn(table_column=Column(no_wrap=True)),
         RateColumn(table_column=Column(no_wrap=True)),
-        TimeRemainingColumn(compact=True, elapsed_when_finished=True, table_column=Column(no_wrap=True)),
+        LeftColumn(table_column=Column(no_wrap=True)),
         TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
     )
     with Bars(*columns, console=console) as bar:
