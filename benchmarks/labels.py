@@ -153,7 +153,7 @@ def judge_everything(config: WorldConfig, steps: int, ledger: str) -> tuple[list
     world = make_world(config)
     envs, policy = make_envs(config, min(64, type(world).most_copies)), RandomPolicy(world.action_space, 0)
     seen = distinct_descriptions(world, envs, policy, steps, COLLECT_SEED)
-    with open_shared_llm(LLMConfig(ledger=ledger)) as llm:
+    with open_shared_llm(RunConfig(llm=LLMConfig(ledger=ledger))) as llm:
         judgements = Pointwise(prompts.load("pointwise")).judge(llm, world.goal, [s.text for s in seen])
     known = [(j.text, j.value, world.event(s.observation)) for j, s in zip(judgements, seen, strict=True)]
     texts, values, events = zip(*(row for row in known if row[1] is not None), strict=True)

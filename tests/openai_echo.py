@@ -3,15 +3,19 @@
     with serve() as server: OpenAIServer(server.url)
     python tests/openai_echo.py        # serves until it is killed; prints its URL
 
-Its model answers the last word of a prompt, and finds the answer Yes as likely as the number of a's in the prompt says.
+Its model answers the last word of a prompt, and finds the first answer (Yes, or A where two observations are compared) as
+likely as the number of a's in the prompt says.
 Left out: everything that OpenAIServer does not use.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
 import json
 import math
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -30,6 +34,7 @@ class Echo:
     every: int = 10
     """Of so many requests three are answered with a fault, each in turn."""
     key: str = ""
+    model: str = "echo"
     endpoints: tuple[str, ...] = ("completions", "chat/completions")
     logprobs: bool = True
     seconds: float = 0.0
@@ -39,9 +44,18 @@ class Echo:
     seen: Counter[str] = field(default_factory=Counter)
     most: int = 0
     busy: int = 0
-    paid: int = 0
-    """Tokens that were charged for in answers that came whole."""
+    charged: Counter[str] = field(default_factory=Counter)
+    """Prompts with the tokens that were charged for them, in answers that came whole."""
+    sold: Counter[str] = field(default_factory=Counter)
+    """Prompts by how often a whole and usable answer was sent."""
+    patience: float = 2.0
+    """Seconds that a slow answer takes; such a one is for a client that has given up, and not charged for."""
     count: int = 0
+
+    @property
+    def paid(self) -> int:
+        """All tokens that were charged for."""
+        return self.charged.total()
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -70,7 +84,7 @@ class Echo:
         if self.key and headers.get("authorization") != f"Bearer {self.key}":
             return 401, _json({"error": {"message": f"wrong key {headers.get('authorization')}"}}), ""
         if path == "models":
-            return 200, _json({"data": [{"id": "echo"}]}), ""
+            return 200, _json({"data": [{"id": self.model}]}), ""
         if path not in self.endpoints:
             return 404, _json({"error": {"message": "no such path"}}), ""
         if self.busy > self.limit:
@@ -86,7 +100,7 @@ class Echo:
         if fault.isdigit():
             return int(fault), _json({"error": {"message": "planted"}}), "retry-after: 0.02\r\n"
         if fault == "slow":
-            await asyncio.sleep(2)
+            await asyncio.sleep(self.patience)
         if fault == "cut":
             return 0, b"", ""
         body = self.body(path, asked, fault)
@@ -94,18 +108,20 @@ class Echo:
         if fault == "half":
             return 200, whole[: len(whole) // 2], ""
         if fault != "slow":
-            self.paid += sum(body["usage"].values())
+            self.charged[_prompt(path, asked)] += sum(body["usage"].values())
+            self.sold[_prompt(path, asked)] += not fault
         return 200, whole, ""
 
     def body(self, path: str, asked: dict[str, Any], fault: str) -> dict[str, Any]:
         chat = path.startswith("chat")
-        prompt = asked["messages"][0]["content"] if chat else asked["prompt"]
+        prompt = _prompt(path, asked)
         choice: dict[str, Any] = {"finish_reason": "stop", "index": 0}
-        said: Any = 7 if fault == "content" else ("Yes" if "Yes" in prompt else prompt.split()[-1])
+        said: Any = 7 if fault == "content" else ("Yes" if "Yes" in prompt else (prompt.split() or [""])[-1])
         choice |= {"message": {"role": "assistant", "content": said}} if chat else {"text": said}
         if asked.get("logprobs") and self.logprobs and fault != "no-logprobs":
             yes = likely(prompt)
-            top = {" Yes": math.log(0.9 * yes), " No": math.log(0.9 * (1 - yes)), " the": math.log(0.1)}
+            first, second = (" A", " B") if "\nA: " in prompt else (" Yes", " No")
+            top = {first: math.log(0.9 * yes), second: math.log(0.9 * (1 - yes)), " the": math.log(0.1)}
             if fault == "other-logprobs":
                 top = {" the": math.log(0.6), " of": math.log(0.3)}
             listed = [{"token": k.strip() if chat else k, "logprob": v} for k, v in top.items()]
@@ -116,9 +132,27 @@ class Echo:
         return {"choices": choices, "usage": {"prompt_tokens": len(prompt.split()), "completion_tokens": 1}}
 
 
+def colour(part: dict[str, Any]) -> str:
+    """The first pixel of a picture that was sent, e.g. ``#ff0000``."""
+    from PIL import Image
+
+    kind, _, data = part["image_url"]["url"].partition(",")
+    if part["type"] != "image_url" or kind != "data:image/png;base64":
+        raise ValueError(part)
+    red, green, blue = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB").getpixel((0, 0))  # type: ignore[misc]
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
 def likely(prompt: str) -> float:
-    """P(Yes) of the server's model."""
+    """P(first answer) of the server's model."""
     return (1 + prompt.count("a") % 50) / 52
+
+
+def _prompt(path: str, asked: dict[str, Any]) -> str:
+    text = asked["messages"][0]["content"] if path.startswith("chat") else asked["prompt"]
+    if isinstance(text, list):  # a picture's colour is one more word, before the text
+        text = " ".join(part["text"] if part["type"] == "text" else colour(part) for part in text)
+    return str(text)
 
 
 def _json(value: Any) -> bytes:
@@ -126,10 +160,10 @@ def _json(value: Any) -> bytes:
 
 
 @contextmanager
-def serve(**options: Any) -> Iterator[Echo]:
+def serve(port: int = 0, **options: Any) -> Iterator[Echo]:
     """Such a server in a thread, on a port of its own."""
     echo, loop = Echo(**options), asyncio.new_event_loop()
-    server = loop.run_until_complete(asyncio.start_server(echo.talk, "127.0.0.1", 0))
+    server = loop.run_until_complete(asyncio.start_server(echo.talk, "127.0.0.1", port))
     echo.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -152,6 +186,6 @@ async def _end(server: asyncio.Server) -> None:
 
 
 if __name__ == "__main__":
-    with serve() as running:
+    with serve(port=int(sys.argv[1]) if sys.argv[1:] else 0) as running:
         print(running.url, flush=True)
         threading.Event().wait()

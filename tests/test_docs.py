@@ -7,6 +7,7 @@ import pytest
 
 from plaudit.cli import VERBS
 from plaudit.config import RunConfig, to_dict
+from plaudit.finetune.settings import FinetuneConfig
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -28,7 +29,7 @@ def test_the_file_tree_is_the_file_tree():
     tree = tree_of_readme()
     files = {p.relative_to(ROOT).as_posix() for p in (ROOT / "src/plaudit").rglob("*") if p.is_file()}
     files = {f for f in files if "__pycache__" not in f and not (f.endswith("__init__.py") and f.count("/") > 2)}
-    folders = {"/".join(f.split("/")[:3]) for f in files if f.count("/") > 2}
+    folders = {"/".join(f.split("/")[:n]) for f in files for n in range(3, f.count("/") + 1)}
     assert set(tree) - folders == files
     assert all(len(clause) > 5 for clause in tree.values())
 
@@ -38,7 +39,7 @@ def test_commands_settings_and_links_exist(page):
     text = page.read_text()
     verbs = set(re.findall(r"^\s*(?:\$ )?plaudit (\w+)", text, re.M)) | set(re.findall(r"`plaudit (\w+)", text))
     assert verbs <= set(VERBS)
-    config = to_dict(RunConfig())
+    config = to_dict(FinetuneConfig()) | to_dict(RunConfig())
     for section, key in re.findall(r"--(\w+)\.([\w-]+)", text):
         assert key.removeprefix("no-").replace("-", "_") in config[section], f"--{section}.{key}"
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):

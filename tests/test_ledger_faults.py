@@ -1,6 +1,8 @@
 """Ledgers under fire: two processes, a damaged page, a full disk, kill -9 in annotate; and replay without a model."""
 
+import contextlib
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -119,6 +121,49 @@ def test_damage_anywhere_is_refused_or_costs_nothing(tmp_path, seed):
         recover(path, new)
         replies = Ledger(new).find([question(f"item {i} {'words ' * 40}").key("m") for i in range(400)])
         assert all(reply.status == "ok" for reply in replies.values())
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A ledger that is too large to be checked whole when it is opened."""
+    path = tmp_path_factory.mktemp("large") / "l.sqlite"
+    ledger = Ledger(path)
+    ledger.add("m", "choose", ((large_question(i), Reply("ok", logprobs=(-1.0, -float(i)))) for i in range(8000)))
+    ledger.close()
+    assert path.stat().st_size > answers.CHECKED
+    return path
+
+
+def large_question(i):
+    return question(f"item {i} {'words ' * 800}")
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 0.6, 0.999])
+def test_damage_at_any_place_of_a_large_ledger_never_becomes_an_answer(large, tmp_path, share, capsys):
+    path, new = tmp_path / "l.sqlite", tmp_path / "new.sqlite"
+    shutil.copyfile(large, path)
+    size = path.stat().st_size
+    with path.open("r+b") as file:  # 9,000 bytes, not at a page's edge
+        file.seek(min(int(size * share), size - 9000) + (0 if share in (0, 0.999) else 777))
+        file.write(b"\xa5" * 9000)
+    keys = {large_question(i).key("m"): i for i in range(8000)}
+
+    def right(ledger):
+        found = {}
+        for start in range(0, 8000, 100):
+            with contextlib.suppress(StoreError):
+                found |= ledger.find(list(keys)[start : start + 100])
+        assert all(reply.logprobs == (-1.0, -float(keys[key])) for key, reply in found.items())
+        return len(found)
+
+    with contextlib.suppress(StoreError):
+        right(Ledger(path))
+    assert main(["ledger", str(path)]) == 4 and "--recover" in capsys.readouterr().err
+    if share:  # at 0 the file's own head is gone, and with it what says where the rows are
+        assert main(["ledger", str(path), "--recover", str(new)]) == 0
+        assert right(Ledger(new)) >= 7900 and main(["ledger", str(new)]) == 0
+    else:
+        assert main(["ledger", str(path), "--recover", str(new)]) == 4 and ".recover" in capsys.readouterr().err
 
 
 def test_a_full_disk_asks_nothing_and_loses_nothing(tmp_path, monkeypatch):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import socket
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +16,6 @@ pytest.importorskip("openai", reason="needs the extra 'openai'")
 
 from openai_echo import FAULTS, likely, serve
 
-from plaudit.cli import main
 from plaudit.config import LLMConfig
 from plaudit.errors import ConfigError, LLMError
 from plaudit.llms import openai_reading as reading
@@ -127,14 +128,24 @@ def test_a_server_that_fails_three_times_in_ten_loses_nothing(tmp_path: Path) ->
         assert KEY.encode() not in (tmp_path / "ledger.sqlite").read_bytes()
 
 
-def test_a_wrong_key_is_one_line_at_once_that_does_not_show_it(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_wrong_key_is_one_line_at_once_that_does_not_show_it(tmp_path: Path) -> None:
     with serve(key="another") as server:
-        assert main(["run", "doorkey", "--llm", server.url, "--out", str(tmp_path / "run")]) == LLMError.exit_code
-        said = capsys.readouterr().err
-        assert "HTTP 401" in said and "OPENAI_API_KEY" in said and KEY not in said
-        assert sum(server.seen.values()) == 1
+        command = [
+            sys.executable,
+            "-m",
+            "plaudit.cli",
+            "run",
+            "doorkey",
+            "--llm",
+            server.url,
+            "--out",
+            str(tmp_path / "run"),
+        ]
+        result = subprocess.run(command, capture_output=True, text=True)
+        said = result.stderr.strip()
+        assert result.returncode == LLMError.exit_code and "\n" not in said and "Traceback" not in said + result.stdout
+        assert "HTTP 401" in said and "OPENAI_API_KEY" in said and KEY not in said + result.stdout
+        assert sum(server.seen.values()) == 1 and not (tmp_path / "run").exists()
 
 
 def test_a_key_that_is_withdrawn_hands_over_what_was_paid_and_then_fails() -> None:

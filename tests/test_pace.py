@@ -84,3 +84,22 @@ def test_cancelled_requests_give_their_places_back() -> None:
 def test_waiting_keeps_to_what_the_server_asks_for() -> None:
     assert all(2 <= backoff(0, 2.0) <= 2.3 for _ in range(50))
     assert all(0.125 <= backoff(0, None) <= 0.5 and backoff(20, None) <= 30 for _ in range(50))
+
+
+def test_who_asks_to_be_first_passes_all_that_wait() -> None:
+    async def in_order() -> list[str]:
+        pace, order = Pace(1), list[str]()
+
+        async def one(name: str, first: bool) -> None:
+            await pace.enter(first)
+            order.append(name)
+            pace.leave(0.0)
+
+        await pace.enter()
+        waiting = [asyncio.create_task(one(name, name == "again")) for name in ("one", "two", "again")]
+        await asyncio.sleep(0)
+        pace.leave(0.0)
+        await asyncio.gather(*waiting)
+        return order
+
+    assert asyncio.run(in_order()) == ["again", "one", "two"]

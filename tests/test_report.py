@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from browser import HOSTILE, Page, assert_fits_and_is_quiet, headline, open_page, picture
 
-from plaudit.config import WITH_LLM, RunConfig, from_dict
+from plaudit.config import RunConfig, from_dict
+from plaudit.config_rules import WITH_LLM
 from plaudit.errors import StoreError
 from plaudit.report import canvas, curves, episodes, words
 from plaudit.report.build import render, report

@@ -6,7 +6,8 @@ import tiny_worlds as tiny
 import torch
 from gymnasium import spaces
 
-from plaudit.config import RunConfig, TrainConfig, from_dict, validate
+from plaudit.config import RunConfig, TrainConfig, from_dict
+from plaudit.config_rules import validate
 from plaudit.errors import ConfigError, MissingExtraError
 from plaudit.policies.trained import TrainedPolicy
 from plaudit.rl.actor import Flat

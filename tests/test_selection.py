@@ -130,4 +130,4 @@ def test_a_curve_is_flat_when_the_last_rounds_gained_nothing():
 
 def test_a_segment_reads_as_moments_in_order():
     assert segments.join(["You turned."]) == "You turned."
-    assert segments.join(["a.", "b\nThen: x.", "c."]) == "First: a. Then: b Then: x. Then: c."
+    assert segments.join(["a.", "b\nThen: x.", "c."]) == "First: a. Then: b Then x. Then: c."

@@ -16,8 +16,8 @@ from plaudit.config import (
     load_recipe,
     recipes,
     to_dict,
-    validate,
 )
+from plaudit.config_rules import validate
 from plaudit.errors import ConfigError, StoreError
 from plaudit.store import Run
 

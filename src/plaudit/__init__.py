@@ -11,10 +11,15 @@ The public names below are imported when they are first used::
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
+
+# OpenMP's threads spin while they wait for each other, and its library reads this once, as PyTorch loads it. On processors
+# that others use too, a language model with two threads was 5 times slower without; on idle ones it costs nothing.
+os.environ.setdefault("GOMP_SPINCOUNT", "300")
 
 _NAMES = {
     "RunConfig": "plaudit.config:RunConfig",
@@ -23,6 +28,9 @@ _NAMES = {
     "run": "plaudit.stages:run",
     "collect": "plaudit.stages.collect:collect",
     "annotate": "plaudit.stages.annotate:annotate",
+    "label": "plaudit.stages.label:label",
+    "label_by_model": "plaudit.stages.label:by_model",
+    "LabelOptions": "plaudit.stages.label:LabelOptions",
     "fit": "plaudit.stages.fit:fit",
     "train": "plaudit.stages.train:train",
     "evaluate": "plaudit.stages.evaluate:evaluate",

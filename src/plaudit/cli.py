@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plaudit import __version__
-from plaudit.cli_words import MINARI, VERBS, parse_config, take, take_arms, take_budget
+from plaudit.cli_words import MINARI, ON, VERBS, parse_config, placed, take, take_arms, take_budget
 from plaudit.errors import ConfigError, PlauditError, did_you_mean
 
 if TYPE_CHECKING:
@@ -91,6 +91,10 @@ def dispatch(words: list[str]) -> int:
         return ledger(rest)
     if verb == "export":
         return export(rest)
+    if verb == "label":
+        return label(rest)
+    if verb == "finetune":
+        return finetune(rest)
     return one_stage(verb, rest)
 
 
@@ -136,6 +140,19 @@ def compare(words: list[str]) -> int:
     return 0
 
 
+def finetune(words: list[str]) -> int:
+    """``plaudit finetune WORLD [--recipe R] [--out FOLDER] [--data-only] [--SECTION.SETTING VALUE ...]``."""
+    from plaudit.cli_words import parse_finetune
+    from plaudit.finetune.run import STAGES
+    from plaudit.finetune.run import finetune as teach
+
+    stages = ("data",) if "--data-only" in words else STAGES
+    out, name, config = parse_finetune([word for word in words if word != "--data-only"])
+    run = teach(config, out or f"runs/finetune-{name}", stages)
+    print(f"\ndata: {run.folder / 'data'}")
+    return 0
+
+
 def play(words: list[str]) -> int:
     """``plaudit play [WORLD|RUN] [--policy NAME] [--reward RUN] [--record FILE] [--SECTION.SETTING VALUE ...]``."""
     from plaudit.cli_words import parse_play
@@ -154,13 +171,13 @@ def forecast(words: list[str]) -> int:
 
 def show_forecast(config: RunConfig, arms: list[Arm]) -> int:
     """The arms by name, and what they will cost."""
-    from plaudit.config import validate
+    from plaudit.config_rules import validate
     from plaudit.stages.forecast import forecast as estimate
     from plaudit.stages.forecast import show
     from plaudit.stages.parts import check_llm
 
     validate(config)
-    check_llm(config)
+    check_llm(config.llm)
     for arm in arms:
         print(f"  {arm.name:15} {arm.about}")
     show(estimate(config, arms), config)
@@ -169,12 +186,15 @@ def show_forecast(config: RunConfig, arms: list[Arm]) -> int:
 
 def one_stage(verb: str, words: list[str]) -> int:
     """``plaudit STAGE RUN``: one stage of an existing run; ``collect`` may make the run."""
+    from plaudit.config_rules import validate
     from plaudit.stages import prepare, run_stages
     from plaudit.store import Run
 
+    placing = f" {ON}" * (verb in ("annotate", "train", "evaluate"))
     if words and words[0] in ("-h", "--help"):
         print(
-            f"plaudit {verb} RUN\n\n{VERBS[verb]}\n\nRUN is a folder that plaudit run or plaudit collect has made.\n"
+            f"plaudit {verb} RUN{placing}\n\n{VERBS[verb]}\n\n"
+            "RUN is a folder that plaudit run or plaudit collect has made.\n"
             f"A finished stage is skipped; delete RUN/{verb} to do it again.{MINARI * (verb == 'collect')}"
         )
         return 0
@@ -184,9 +204,13 @@ def one_stage(verb: str, words: list[str]) -> int:
         out, name, config = parse_config(verb, words)
         run_stages(prepare(config, out or f"runs/{name}"), (verb,))
         return 0
+    words, on = take(words, "--on") if verb in ("annotate", "train", "evaluate") else (words, "")
     if len(words) != 1:
         raise ConfigError(f"give the folder of one run: plaudit {verb} runs/doorkey")
-    run_stages(Run.open(Path(words[0])), (verb,))
+    current = Run.open(Path(words[0]))
+    current.config = placed(current.config, on) if on else current.config
+    validate(current.config)
+    run_stages(current, (verb,))
     return 0
 
 
@@ -216,9 +240,28 @@ def export(words: list[str]) -> int:
     return 0
 
 
+def label(words: list[str]) -> int:
+    """``plaudit label RUN [--by MODEL | --show] [--pairs N] [--select disputed] [--port N] ...``."""
+    from plaudit.cli_words import LABEL, parse_label
+
+    if not words or words[0] in ("-h", "--help"):
+        print(LABEL)
+        return 0
+    from plaudit.stages import label as labelling
+
+    said = parse_label(words)
+    if said.show:
+        labelling.show(said.run)
+    elif said.by:
+        labelling.by_model(said.run, said.by, said.options, said.config)
+    else:
+        labelling.label(said.run, said.options)
+    return 0
+
+
 def calibrate(words: list[str]) -> int:
     """``plaudit calibrate [WORLD] [--llm MODEL] [--pairs N]``."""
-    from plaudit.config import validate
+    from plaudit.config_rules import validate
     from plaudit.judging.calibrate import show
     from plaudit.stages.calibrate import calibrate as measure
     from plaudit.stages.parts import check

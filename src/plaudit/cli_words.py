@@ -6,8 +6,9 @@ Settings are read by tyro; what is cut out here before it are options that name 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from plaudit.errors import ConfigError, did_you_mean
 
@@ -15,19 +16,25 @@ if TYPE_CHECKING:
     from plaudit.budget import Budget
     from plaudit.config import RunConfig
     from plaudit.exports.base import ExportOptions
+    from plaudit.finetune.settings import FinetuneConfig
     from plaudit.stages.arms import Arm
+    from plaudit.stages.label import LabelOptions
     from plaudit.stages.minari_data import MinariOptions
     from plaudit.stages.play import PlayOptions
     from plaudit.store import Run
+
+C = TypeVar("C")
 
 VERBS = {
     "run": "All stages, from world to report; goes on where it stopped.",
     "compare": "Every way of using the LLM, and controls, side by side.",
     "forecast": "What a comparison will cost, from a small pilot.",
+    "finetune": "Teach a model a world by examples that the world knows.",
     "calibrate": "Try the judging protocols on pairs with known answers.",
     "play": "Watch an episode in the terminal, or play it.",
     "collect": "Gather distinct observations with a policy.",
     "annotate": "Ask the LLM which observations show more progress.",
+    "label": "Judge pairs yourself, or let a second model; who agrees?",
     "fit": "Fit a Bradley-Terry reward model to the answers.",
     "train": "Train an agent for each reward and control.",
     "evaluate": "Measure the agents on freshly drawn episodes.",
@@ -56,17 +63,41 @@ reward  the fitted networks as safetensors and JSON, with load_reward.py,
 
 FOLDER must be new; RUN/export/trl or RUN/export/reward where none is given."""
 """What ``plaudit export --help`` says."""
+LABEL = f"""plaudit label RUN [--pairs N] [--select uniform|disputed] [--as NAME] [--seed N]
+              [--port N] [--no-browser] [--no-pictures]
+plaudit label RUN --by MODEL [--pairs N] [--llm.SETTING V] [--judge.SETTING V]
+              [--max-tokens N] [--max-usd X] [--max-hours H]
+plaudit label RUN --show
+
+{VERBS["label"]}
+
+The first form opens a web page, for this machine only, with pairs that the
+run's judge has answered; each choice is saved at once, and the same command
+goes on where it was left. N different pairs in all, 100 where none is given.
+
+--select  uniform: drawn at random, which tells how good the judge is;
+          disputed: those that the judge is least sure of, worth most as labels
+--by      a second model (a GGUF file, a server, openai:MODEL) is asked about
+          the same pairs, by the run's protocol unless --judge.protocol names
+          another
+--show    who agrees with whom, so far
+
+A reward is fitted to a person's labels by --fit.labels person or both."""
+"""What ``plaudit label --help`` says."""
 CEILINGS = {"--max-tokens": int, "--max-usd": float, "--max-hours": float}
 """Hard ceilings: what would pass one is not begun, what is done is kept."""
 LEDGERS = "[--ledger SHARED.sqlite | --replay LEDGER.sqlite]"
 """Short forms of the settings llm.ledger and llm.replay."""
+PLACED = ("run", "compare", "calibrate")
+"""Verbs that ask many questions, or train: they take ``--on``."""
+ON = "[--on ray|HOST:PORT|ray://HOST:PORT]"
+"""Short form of the setting cluster.on."""
 OPTIONS = {
-    "run": (
-        LEDGERS,
-        "[--max-tokens N] [--max-usd X] [--max-hours H]",
-    ),
-    "compare": ("[--arms NAME ...] [--dry-run]", LEDGERS, "[--max-tokens N] [--max-usd X] [--max-hours H]"),
+    "run": (LEDGERS, "[--max-tokens N] [--max-usd X] [--max-hours H]", ON),
+    "compare": ("[--arms NAME ...] [--dry-run]", LEDGERS, "[--max-tokens N] [--max-usd X] [--max-hours H]", ON),
+    "calibrate": ("[--pairs N]", ON),
     "forecast": ("[--arms NAME ...]",),
+    "finetune": ("[--data-only]",),
     "play": (
         "[--policy me|random|expert|llm|RUN|RUN/train/ARM-SEED]",
         "[--reward RUN] [--record FILE.gif|FILE.mp4]",
@@ -185,14 +216,87 @@ def parse_export(words: list[str]) -> tuple[Run, ExportOptions]:
     return Run.open(Path(words[0])), ExportOptions(to, out, margin)
 
 
+@dataclasses.dataclass(frozen=True)
+class LabelWords:
+    """What stands behind ``plaudit label``."""
+
+    run: Run
+    """The run."""
+    options: LabelOptions
+    """How to label."""
+    by: str
+    """The second model; empty for a person."""
+    show: bool
+    """Whether to show what there is, and no more."""
+    config: RunConfig
+    """The run's settings, with those that were typed for a second model."""
+
+
+def parse_label(words: list[str]) -> LabelWords:
+    """The run and the options of ``plaudit label``; settings only for a second model."""
+    from plaudit.stages.label import LabelOptions
+    from plaudit.store import Run
+
+    flags = {name: f"--{name}" in words for name in ("show", "no-browser", "no-pictures")}
+    words, budget = take_budget([word for word in words if word.removeprefix("--") not in flags])
+    words, by = take(words, "--by")
+    found: dict[str, Any] = {name: not flags[f"no-{name}"] for name in ("browser", "pictures")}
+    for option, least in (("--pairs", 1), ("--seed", 0), ("--port", 0)):
+        words, text = take(words, option)
+        if text:
+            found[option.removeprefix("--")] = number(option, text, int, least)
+    for option, name in (("--as", "author"), ("--select", "select")):
+        words, text = take(words, option)
+        found |= {name: text} if text else {}
+    if found.get("select", "uniform") not in ("uniform", "disputed"):
+        raise ConfigError(f"--select takes uniform or disputed, got {found['select']!r}.")
+    if not words or words[0].startswith("-") or (words[1:] and not by):
+        more = f", and settings ({words[1]}) only behind --by MODEL" if words[1:] else ""
+        raise ConfigError(f"give the folder of one run{more}: plaudit label runs/doorkey")
+    run = Run.open(Path(words[0]))
+    run.budget = budget
+    config = parse_config("label", words[1:], run.config)[2] if words[1:] else run.config
+    return LabelWords(run, LabelOptions(**found), by, flags["show"], config)
+
+
 def parse_config(verb: str, words: list[str], base: RunConfig | None = None) -> tuple[str, str, RunConfig]:
     """(out, name, config) from the words behind a verb: recipe first, then the world, then single settings.
 
     ``base`` stands in for the world's usual settings where neither recipe nor world is named.
     """
+    from plaudit.config import RunConfig, load_recipe, recipes
+
+    return parse_settings(verb, words, Kind(RunConfig, recipes, load_recipe, _brought), base)
+
+
+def parse_finetune(words: list[str]) -> tuple[str, str, FinetuneConfig]:
+    """The same for ``plaudit finetune``, whose settings and recipes are its own."""
+    from plaudit.finetune.settings import FinetuneConfig, load_recipe, recipes
+
+    def brought(world: str) -> FinetuneConfig:
+        return FinetuneConfig(world=_brought(world).world)
+
+    return parse_settings("finetune", words, Kind(FinetuneConfig, recipes, load_recipe, brought))
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind(Generic[C]):
+    """A kind of settings."""
+
+    cls: type[C]
+    """The dataclass; it has ``world`` and ``llm``."""
+    recipes: Callable[[], dict[str, Path]]
+    """The recipes that come with plaudit, by name."""
+    load: Callable[[str], C]
+    """Reads one."""
+    brought: Callable[[str], C]
+    """What a world without a recipe brings itself."""
+
+
+def parse_settings(verb: str, words: list[str], kind: Kind[C], base: C | None = None) -> tuple[str, str, C]:
+    """(out, name, settings) for settings of any kind; see :func:`parse_config`."""
     import tyro
 
-    from plaudit.config import RunConfig, load_recipe
     from plaudit.registry import entries, find
     from plaudit.world_file import is_path, split_task, title
 
@@ -203,6 +307,7 @@ def parse_config(verb: str, words: list[str], base: RunConfig | None = None) -> 
     for option in ("--ledger", "--replay") if verb in ("run", "compare") else ():
         words, file = take(words, option)
         chosen_llm |= {option.removeprefix("--"): file} if file else {}
+    words, on = take(words, "--on") if verb in PLACED else (words, "")
     world = task = ""
     if words and not words[0].startswith("-"):
         (world, task), words = split_task(words[0]), words[1:]
@@ -214,31 +319,43 @@ def parse_config(verb: str, words: list[str], base: RunConfig | None = None) -> 
         elif world not in entries("worlds"):
             raise ConfigError(f"there is no world {world!r}.{did_you_mean(world, entries('worlds'))}")
     if recipe or world or base is None:
-        base = load_recipe(recipe) if recipe else _usual(world or "doorkey", task)
+        base = kind.load(recipe) if recipe else _usual(kind, world or "doorkey", task)
+    start: Any = base
     if world:
         chosen: Any = {"name": world} | ({"task": task} if task else {})
-        base = dataclasses.replace(base, world=dataclasses.replace(base.world, **chosen))
-    base = dataclasses.replace(base, llm=dataclasses.replace(base.llm, **chosen_llm))
+        start = dataclasses.replace(start, world=dataclasses.replace(start.world, **chosen))
+    start = dataclasses.replace(start, llm=dataclasses.replace(start.llm, **chosen_llm))
+    start = placed(start, on) if on else start
 
     what = "[WORLD|RUN]" if verb == "play" else "[WORLD]"
     own = (f"{what} [--recipe NAME|FILE.toml] [--llm MODEL|URL]", *OPTIONS.get(verb, ()))
     last = "[settings, as below]" if verb == "play" else "[--out PATH] [settings, as below]"
     lines = f"\n{' ' * (len(verb) + 9)}".join((*own, last))
     about = f"{VERBS[verb]}\n\nplaudit {verb} {lines}"
-    config = tyro.cli(RunConfig, args=words, default=base, prog=f"plaudit {verb}", description=about)
+    config: Any = tyro.cli(kind.cls, args=words, default=start, prog=f"plaudit {verb}", description=about)
     named = "-".join(filter(None, (title(config.world.name), config.world.task)))
     return out, Path(recipe).stem if recipe else named, config
 
 
-def _usual(world: str, task: str) -> RunConfig:
+def placed(config: RunConfig, on: str) -> RunConfig:
+    """The same settings for another place."""
+    return dataclasses.replace(config, cluster=dataclasses.replace(config.cluster, on=on))
+
+
+def _usual(kind: Kind[C], world: str, task: str) -> C:
     """The recipe of the world's task, else of the world, else the settings that the world itself brings."""
-    from plaudit.config import RunConfig, from_dict, load_recipe, recipes
-    from plaudit.registry import load
     from plaudit.world_file import is_path
 
     for name in () if is_path(world) else (f"{world}-{task}", world):
-        if name in recipes():
-            return load_recipe(name)
+        if name in kind.recipes():
+            return kind.load(name)
+    return kind.brought(world)
+
+
+def _brought(world: str) -> RunConfig:
+    from plaudit.config import RunConfig, from_dict
+    from plaudit.registry import load
+
     return from_dict(RunConfig, dict(load("worlds", world).settings))
 
 

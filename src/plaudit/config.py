@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 import tomllib
 import types
 import typing
@@ -45,7 +44,12 @@ class LLMConfig:
     """The language model."""
 
     model: str = "embedded"
-    """'embedded' (SmolLM2-135M-Instruct, no network), a GGUF file, a server http://HOST:PORT/v1, or openai:MODEL."""
+    """'embedded' (SmolLM2-135M-Instruct, no network), a GGUF file, a server http://HOST:PORT/v1, openai:MODEL, or
+    transformers:FOLDER (transformers:embedded, transformers:ORG/NAME)."""
+    adapter: str = ""
+    """LoRA adapter on top of the model: a GGUF file for GGUF models, a folder of peft's for transformers."""
+    device: str = "auto"
+    """transformers: 'cuda', 'mps' or 'cpu' (cuda:1 for the second one); 'auto' takes the first of these that is there."""
     threads: int = 0
     """Processor threads; 0 takes as many as this process may use."""
     context: int = 4096
@@ -136,6 +140,14 @@ class FitConfig:
     """AdamW's decay of the weights."""
     width: int = 64
     """Units of the hidden layer."""
+    labels: Literal["judge", "person", "both"] = "judge"
+    """preference only: whose answers it learns from; a person's are given by plaudit label."""
+    labels_from: str = ""
+    """Folder of another run whose person's labels are taken; empty for this run's own."""
+    label_weight: int = 10
+    """both: for how many of the judge's pairs one of a person's counts."""
+    calibrate: bool = False
+    """both: bring the judge's probabilities to the sharpness that fits the person's answers best."""
     online: bool = False
     """scalar only: ask the LLM about each new observation during training, in place of fitting a network."""
 
@@ -281,6 +293,24 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True)
+class ClusterConfig:
+    """Where the LLM is asked and agents are trained; results do not depend on it."""
+
+    on: str = "local"
+    """'local' (this process and its children), 'ray' (one started here), or a cluster: HOST:PORT, ray://HOST:PORT, auto."""
+    workers: int = 0
+    """Workers with a copy of the model, or a connection to its server, each; 0 for as many as there is room for."""
+    cpus: float = 1.0
+    """Processors of each such worker."""
+    gpus: float = 0.0
+    """Graphics processors of each; 0.5 shares one."""
+    serve: str = ""
+    """Command by which each worker starts its own server: 'vllm serve MODEL --port {port}', with --llm openai:MODEL."""
+    block: int = 0
+    """Questions sent to a worker at once, which are asked again if it dies; 0 for 16, or up to 1,024 to a server."""
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """One run: from the world to the report."""
 
@@ -297,6 +327,7 @@ class RunConfig:
     shaping: ShapingConfig = field(default_factory=ShapingConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
     seed: int = 0
     """Seed of collecting, sampling and fitting."""
 
@@ -341,19 +372,27 @@ def _check(hint: Any, value: Any, path: str) -> Any:
     return value
 
 
+def recipe_files(folder: str = "") -> dict[str, Path]:
+    """The recipes in a folder of those that come with plaudit, by name."""
+    path = Path(str(resources.files("plaudit") / "recipes")) / folder
+    return {p.stem: p for p in sorted(path.glob("*.toml"))}
+
+
 def recipes() -> dict[str, Path]:
     """The recipes that come with plaudit, by name."""
-    folder = Path(str(resources.files("plaudit") / "recipes"))
-    return {p.stem: p for p in sorted(folder.glob("*.toml"))}
+    return recipe_files()
 
 
 def load_recipe(name: str) -> RunConfig:
     """The recipe of this name, or the TOML file at this path."""
-    path = Path(name) if name.endswith(".toml") else recipes().get(name)
+    return read_recipe(RunConfig, name, recipes())
+
+
+def read_recipe(cls: type[T], name: str, known: dict[str, Path]) -> T:
+    """Settings of this kind from a recipe that is known by this name, or from the TOML file at this path."""
+    path = Path(name) if name.endswith(".toml") else known.get(name)
     if path is None:
-        raise ConfigError(
-            f"there is no recipe {name!r}.{did_you_mean(name, recipes())} Or give the path of a .toml file."
-        )
+        raise ConfigError(f"there is no recipe {name!r}.{did_you_mean(name, known)} Or give the path of a .toml file.")
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -361,90 +400,7 @@ def load_recipe(name: str) -> RunConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"the recipe {name!r} is not valid TOML: {error}.") from None
     values.pop("about", None)
-    return from_dict(RunConfig, values)
-
-
-def validate(config: RunConfig) -> None:
-    """Settings that fit their types but make no sense together or out of range, all checked before anything runs."""
-    from plaudit import registry
-
-    registry.find("worlds", config.world.name)
-    if config.judge.protocol:
-        registry.find("protocols", config.judge.protocol)
-    for route in (config.route, *config.train.controls):
-        registry.find("routes", route)
-    potential, task_weight = config.shaping.potential, config.shaping.task_weight
-    enough = math.ceil(20 / max(0.01, config.fit.held_out) ** 2)  # about that many times held_out squared are held out
-    rules = [
-        *_training(config.train),
-        ("seed", 0 <= config.seed < 10_000, "between 0 and 9999"),
-        ("shaping.potential", not potential or task_weight > 0, POTENTIAL_NEEDS_TASK),
-        ("fit.held_out", 0 < config.fit.held_out < 0.9, "between 0 and 0.9"),
-        ("shaping.quantile", config.shaping.quantile < 1, "below 1"),
-        ("shaping.count_power", config.shaping.count_power >= 0, "at least 0"),
-        ("judge.max_failures", 0 <= config.judge.max_failures <= 1, "between 0 and 1"),
-        ("judge.items", config.judge.items >= 10, "at least 10"),
-        ("judge.pairs", config.judge.pairs >= enough, f"at least {enough}, so that enough of them are held out"),
-        ("evaluate.episodes", config.evaluate.episodes >= 1, "at least 1"),
-        ("judge.patience", config.judge.patience >= 0, "0 or more"),
-        ("code.temperature", 0 <= config.code.temperature <= 2, "between 0 and 2"),
-        ("code.reflections", config.code.reflections >= 0, "0 or more"),
-        ("code.seconds", config.code.seconds > 0, "above 0"),
-        ("embedding.alpha", 0 <= config.embedding.alpha <= 1, "between 0 and 1"),
-        ("policy.temperature", 0 <= config.policy.temperature <= 10, "between 0 and 10"),
-        ("policy.max_steps", config.policy.max_steps >= 0, "0 or more"),
-        *((f"policy.{k}", getattr(config.policy, k) >= 0, "0 or more") for k in ("examples", "refine", "history")),
-        ("evaluate.examples", config.evaluate.examples >= 0, "0 or more"),
-        ("llm.context", config.llm.context >= 256, "at least 256"),
-        ("llm.threads", config.llm.threads >= 0, "0 or more"),
-        ("llm.timeout", config.llm.timeout > 0, "above 0"),
-        *((f"llm.{k}", getattr(config.llm, k) >= 0, "0 or more") for k in ("usd_in", "usd_out", "retries")),
-        ("llm.replay", not (config.llm.replay and config.llm.ledger), "empty where llm.ledger is given"),
-    ]
-    whole = {
-        "collect": ("steps", "num_envs", "recorded"),
-        "judge": ("segment", "rounds"),
-        "llm": ("concurrency", "votes"),
-        "code": ("candidates", "rounds", "max_tokens", "memory_mb"),
-        "policy": ("max_tokens", "episodes"),
-        "train": ("steps", "num_envs", "horizon", "epochs", "minibatch", "width"),
-        "fit": ("members", "steps", "batch", "width"),
-    }
-    rules += [
-        (f"{s}.{k}", getattr(getattr(config, s), k) >= 1, "at least 1") for s, keys in whole.items() for k in keys
-    ]
-    rates = [(f"{s}.learning_rate", getattr(config, s).learning_rate) for s in ("train", "fit")]
-    rules += [(path, 0 < rate < 1, "above 0 and below 1") for path, rate in rates]
-    for path, holds, wanted in rules:
-        if not holds:
-            value: Any = config
-            for name in path.split("."):
-                value = getattr(value, name)
-            raise ConfigError(f"{path} must be {wanted}, got {value!r}.")
-
-
-def _training(train: TrainConfig) -> list[tuple[str, bool, str]]:
-    """The rules of ``[train]``: a setting, whether it keeps its rule, and the rule in words."""
-    is_ppo = train.algorithm == "ppo"
-    return [
-        ("train.controls", len(set(train.controls)) == len(train.controls), "different routes"),
-        ("train.controls", not set(train.controls) & set(WITH_LLM), "routes without an LLM; compare does more"),
-        ("train.seeds", 1 <= train.seeds < 400, "between 1 and 399"),
-        ("train.workers", train.workers >= 0, "0 or more"),
-        ("train.memory", train.memory >= 0, "0 or more"),
-        ("train.memory", not train.memory or is_ppo, "0 with sac"),
-        ("train.normalize", not train.normalize or is_ppo, "false with sac"),
-        ("train.gae_lambda", 0 <= train.gae_lambda <= 1, "between 0 and 1"),
-        ("train.entropy", train.entropy >= 0, "0 or more"),
-        ("train.gamma", 0 <= train.gamma < 1, "at least 0 and below 1"),
-    ]
-
-
-WITH_LLM = ("llm", "preference", "scalar", "code", "embedding")
-"""Routes that a language model has a part in; a run has one of them at most."""
-POTENTIAL_NEEDS_TASK = (
-    "used with --shaping.task-weight above 0: alone it adds up to the same for every way an episode can go"
-)
+    return from_dict(cls, values)
 
 
 def fingerprint(*parts: Any) -> str:

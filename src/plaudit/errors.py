@@ -7,7 +7,7 @@ Anything else that escapes is a defect of ours. The CLI prints these without a t
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class PlauditError(Exception):
@@ -61,6 +61,22 @@ class BudgetError(PlauditError):
     """A ceiling of tokens, money or time that is reached; what is done is kept."""
 
     exit_code = 8
+
+
+class LeakError(PlauditError):
+    """Something of what a model is measured on is in what it is trained on; ``items`` are the offending ones."""
+
+    exit_code = 10
+
+    def __init__(self, message: str, items: Sequence[str]) -> None:
+        super().__init__(message)
+        self.items = tuple(items)
+
+
+class ClusterError(PlauditError):
+    """A cluster that cannot be reached, or has no room."""
+
+    exit_code = 11
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

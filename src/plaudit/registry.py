@@ -38,6 +38,7 @@ KINDS: dict[str, dict[str, Entry]] = {
     },
     "llms": {
         "embedded": Entry("plaudit.llms.embedded:EmbeddedLLM", extra="embedded"),
+        "transformers": Entry("plaudit.llms.transformers_model:TransformersLLM", extra="transformers"),
         "openai": Entry("plaudit.llms.openai_server:OpenAIServer", extra="openai"),
     },
     "protocols": {

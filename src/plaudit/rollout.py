@@ -188,6 +188,8 @@ class Step:
     """Whether the world called the episode a success at this step."""
     frame: Any
     """Picture of the world after the step, ``(height, width, 3)`` uint8, or None."""
+    progress: float = float("nan")
+    """The world's own progress, for measuring only; NaN where it tells none."""
 
 
 def record_episode(world: World, policy: Policy, seed: int, max_steps: int = 200) -> list[Step]:
@@ -197,15 +199,17 @@ def record_episode(world: World, policy: Policy, seed: int, max_steps: int = 200
 
 def episode_steps(world: World, policy: Policy, seed: int, pictures: bool = True) -> Iterator[Step]:
     """The steps of one episode of one world as they happen, its start first; with ``pictures`` each has its own."""
-    before, _ = world.reset(seed=seed)
+    before, info = world.reset(seed=seed)
     policy.reset(np.ones(1, bool))
-    yield Step(0, "", world.describe(before), before, 0.0, False, world.render() if pictures else None)
+    first = float(info.get("progress", "nan"))
+    yield Step(0, "", world.describe(before), before, 0.0, False, world.render() if pictures else None, first)
     for number in itertools.count(1):
         action = policy.act(stack([before]))[0]
         observation, reward, terminated, truncated, info = world.step(action)
         word = world.action_word(action, world.actions(before))
         success, frame = bool(info.get("success", False)), world.render() if pictures else None
-        yield Step(number, word, world.describe(observation), observation, float(reward), success, frame)
+        far = float(info.get("progress", "nan"))
+        yield Step(number, word, world.describe(observation), observation, float(reward), success, frame, far)
         if terminated or truncated:
             return
         before = observation

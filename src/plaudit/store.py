@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import platform
@@ -20,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar, Generic, Self, TypeVar, cast
 
 from plaudit import __version__
 from plaudit.budget import Budget
@@ -43,8 +44,8 @@ NEEDS: dict[str, tuple[str, ...]] = {
 """The settings that decide a stage's result, beside those of the stages before it."""
 FILES = {
     "collect": (("collect", "policy"),),
-    "annotate": (("judge", "prompt"), ("llm", "model"), ("code", "prompt"), ("embedding", "model")),
-    "evaluate": (("policy", "prompt"), ("llm", "model")),
+    "annotate": (("judge", "prompt"), ("llm", "model"), ("llm", "adapter"), ("code", "prompt"), ("embedding", "model")),
+    "evaluate": (("policy", "prompt"), ("llm", "model"), ("llm", "adapter")),
 }
 """Settings that may name a file or folder; when that changes, the stage is done again."""
 INERT = {
@@ -54,19 +55,36 @@ INERT = {
         ("llm", key)
         for key in ("threads", "ledger", "replay", "url", "usd_in", "usd_out", "concurrency", "timeout", "retries")
     ),
+    *(("cluster", key) for key in ("on", "workers", "cpus", "gpus", "serve", "block")),
 }
 """Settings that change how fast a result is there, or whether it is refused, not the result."""
+PEOPLE, MODELS = "labels/people", "labels/models"
+"""Folders of labels beside the judge's, one file for each author; see ``labels.py``."""
 
 
-class Run:
-    """A folder with a configuration."""
+C = TypeVar("C")
 
-    def __init__(self, folder: Path, config: RunConfig, budget: Budget | None = None) -> None:
+
+class Folder(Generic[C]):
+    """A folder with a configuration, whose stages are done once; a subclass says of what kind."""
+
+    settings: ClassVar[type[Any]]
+    """The dataclass of its settings."""
+    verb: ClassVar[str]
+    """The command that makes such a folder."""
+    stages: ClassVar[tuple[str, ...]]
+    """Its stages, in order."""
+    needs: ClassVar[dict[str, tuple[str, ...]]]
+    """The settings that decide a stage's result, beside those of the stages before it."""
+    files: ClassVar[dict[str, tuple[tuple[str, str], ...]]]
+    """Settings that may name a file or folder; when that changes, the stage is done again."""
+
+    def __init__(self, folder: Path, config: C, budget: Budget | None = None) -> None:
         self.folder, self.config = folder, config
         self.budget = budget or Budget()
 
     @classmethod
-    def create(cls, folder: Path, config: RunConfig) -> Run:
+    def create(cls, folder: Path, config: C) -> Self:
         """Make the folder, or go on with it where its settings are the same; refuse where they are not."""
         if (folder / "run.json").exists():
             run = cls.open(folder)
@@ -78,6 +96,7 @@ class Run:
                 )
             return cls(folder, config)
         run, record = cls(folder, config), {"format": FORMAT, "config": to_dict(config)} | provenance()
+        record |= {} if cls.verb == Run.verb else {"verb": cls.verb}
         with explain_disk_errors(folder):
             # Hidden files may be what a killed start has left.
             if folder.exists() and any(not p.name.startswith(".") for p in folder.iterdir()):
@@ -87,13 +106,16 @@ class Run:
         return run
 
     @classmethod
-    def open(cls, folder: Path) -> Run:
+    def open(cls, folder: Path) -> Self:
         """An existing run; a clear error where it is none, damaged, or made by a newer plaudit."""
+        made = f"plaudit {cls.verb} doorkey --out {folder}"
         if not (folder / "run.json").is_file():
-            raise StoreError(f"{folder} is no run: it has no run.json. Make one: plaudit run doorkey --out {folder}")
+            raise StoreError(f"{folder} is no run: it has no run.json. Make one: {made}")
         record = read_json(folder / "run.json")
         if not isinstance(record, dict) or not isinstance(record.get("format"), int) or "config" not in record:
             raise _unreadable(folder / "run.json", "it is not the record of a run")
+        if (verb := record.get("verb", Run.verb)) != cls.verb:
+            raise StoreError(f"{folder} is a folder of plaudit {verb}, not of plaudit {cls.verb}. Make one: {made}-2")
         if record["format"] > FORMAT:
             raise StoreError(
                 f"{folder} was made by a newer plaudit ({record.get('plaudit')}, folder format {record['format']}; "
@@ -105,7 +127,7 @@ class Run:
                 f"this is {__version__}, format {FORMAT}). Its report still opens; make the run anew: --out NAME"
             )
         try:
-            return cls(folder, from_dict(RunConfig, record["config"]))
+            return cls(folder, cast(C, from_dict(cls.settings, record["config"])))
         except ConfigError as error:
             raise StoreError(
                 f"{folder} was made by plaudit {record.get('plaudit')} with settings that this one "
@@ -127,13 +149,17 @@ class Run:
     def expected(self, name: str) -> str:
         """Fingerprint of all that this stage's result depends on: settings, files they name, and earlier stages."""
         config, parts = _decisive(self.config), list[Any]()
-        for stage in STAGES[: STAGES.index(name) + 1]:
-            parts += [[key, config[key]] for key in NEEDS[stage]]
-            parts += [_file_mark(config[section][key]) for section, key in FILES.get(stage, ())]
-            if stage == "collect" and config["world"]["name"].endswith(".py"):
+        for stage in self.stages[: self.stages.index(name) + 1]:
+            parts += [[key, config[key]] for key in self.needs[stage]]
+            parts += [_file_mark(config[section][key]) for section, key in self.files.get(stage, ())]
+            if "world" in self.needs[stage] and config["world"]["name"].endswith(".py"):
                 parts.append(_file_mark(config["world"]["name"]))
+            if stage == "fit" and config["fit"]["labels"] != "judge":
+                parts.append(_contents(Path(config["fit"]["labels_from"] or self.folder) / PEOPLE))
             if stage != name and (self.folder / stage / "stage.json").is_file():
                 parts.append(fingerprint((self.folder / stage / "stage.json").read_text(encoding="utf-8")))
+        if name == "report":
+            parts += [each for folder in (PEOPLE, MODELS) for each in _contents(self.folder / folder)]
         return fingerprint(FORMAT, parts)
 
     def finished(self, name: str) -> dict[str, Any] | None:
@@ -146,9 +172,12 @@ class Run:
             return None
         return record if all((self.folder / file).is_file() for file in record["files"]) else None
 
-    def finish(self, name: str, seconds: float, **summary: Any) -> dict[str, Any]:
-        """Mark the stage as finished; ``summary`` is what ``plaudit run`` and the report show of it."""
-        record = {"settings": self.expected(name), "seconds": round(seconds, 3), "summary": summary}
+    def finish(self, name: str, seconds: float, expected: str = "", **summary: Any) -> dict[str, Any]:
+        """Mark the stage as finished; ``summary`` is what ``plaudit run`` and the report show of it.
+
+        ``expected``: what :meth:`expected` said at its beginning, where what it rests on may have changed meanwhile.
+        """
+        record = {"settings": expected or self.expected(name), "seconds": round(seconds, 3), "summary": summary}
         files = [p for p in self.stage(name).rglob("*") if p.is_file() and not p.name.startswith(".")]
         names = {p.relative_to(self.folder).as_posix() for p in files} - {f"{name}/stage.json"}
         record["files"] = sorted(names | ({"report.html"} if name == "report" else set()))
@@ -165,8 +194,21 @@ class Run:
     def require(self, name: str) -> Path:
         """Folder of a stage that must be finished."""
         if self.finished(name) is None:
-            raise StoreError(f"{self.folder}: the stage {name!r} is not finished. Type: plaudit {name} {self.folder}")
+            raise StoreError(f"{self.folder}: the stage {name!r} is not finished. {self.cure(name)}")
         return self.folder / name
+
+    def cure(self, name: str) -> str:
+        """How a missing stage is done."""
+        return f"Type: plaudit {self.verb} --out {self.folder}, with the same settings"
+
+
+class Run(Folder[RunConfig]):
+    """A run: from the world to the report."""
+
+    settings, verb, stages, needs, files = RunConfig, "run", STAGES, NEEDS, FILES
+
+    def cure(self, name: str) -> str:
+        return f"Type: plaudit {name} {self.folder}"
 
 
 @contextlib.contextmanager
@@ -184,18 +226,24 @@ def folder_lock(folder: Path) -> Iterator[None]:
         yield
 
 
-def _decisive(config: RunConfig) -> dict[str, Any]:
+def _decisive(config: Any) -> dict[str, Any]:
     values = to_dict(config)
     for section, key in INERT:
-        del values[section][key]
+        values.get(section, {}).pop(key, None)
     return values
 
 
 def _file_mark(name: str) -> list[Any]:
     """What changes when a named file does: its size and time; for a folder (an agent, a model) those of its files."""
+    name = name.partition(":")[2] if name.startswith("transformers:") else name
     path = Path(name)
     files = sorted(p for p in path.iterdir() if p.is_file()) if name and path.is_dir() else [path]
     return [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in files if p.is_file()]
+
+
+def _contents(folder: Path) -> list[Any]:
+    """What changes when a file of labels does, wherever it lies."""
+    return [[p.name, hashlib.sha256(p.read_bytes()).hexdigest()[:12]] for p in sorted(folder.glob("*.jsonl"))]
 
 
 def _unreadable(path: Path, why: object) -> StoreError:
@@ -334,13 +382,13 @@ def read_batches(path: Path, columns: Sequence[str], rows: int = 8192) -> Iterat
         raise _unreadable(path, error) from None
 
 
-def read_table(path: Path) -> list[dict[str, Any]]:
-    """Rows of a Parquet file."""
+def read_table(path: Path, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """Rows of a Parquet file, of these columns or all."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(path).to_pylist()
+        return pq.read_table(path, columns=columns and list(columns)).to_pylist()
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, error) from None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -36,6 +36,8 @@ class World(gym.Env[Any, Any]):
     """Settings of a run that suit this world, nested as in a recipe; used where no recipe has the world's name."""
     most_copies: ClassVar[int] = 128
     """How many copies are to step side by side in one process, at most."""
+    hidden: Sequence[str] = ()
+    """What an episode of this copy is drawn from, where it can be listed (words, tasks); empty where seeds tell all."""
 
     def describe(self, obs: Observation) -> str:
         """What the LLM is shown of one observation, what has just happened first."""
@@ -76,6 +78,28 @@ class World(gym.Env[Any, Any]):
         the world hides from an agent.
         """
         return None
+
+    def value(self, obs: Observation) -> float | None:
+        """How near to the goal an observation is, higher is nearer, on any scale; None where ``info["progress"]`` must do.
+
+        Asked right after the observation was made, so that a world may look at its own state. For measuring, and for
+        teaching a judge on episodes set apart for it: never part of a description or a reward.
+        """
+        return None
+
+    def secret(self) -> str:
+        """The one of ``hidden`` that the present episode has drawn; empty where its seed tells all."""
+        return ""
+
+    @classmethod
+    def practice(cls, part: Literal["train", "held_out"], seed: int, **options: Any) -> list[dict[str, Any]]:
+        """Constructor's arguments of the copies that teaching data come from; by default the very same world.
+
+        A world whose episodes are drawn from a list returns other lists, so that nothing is taught about what agents are
+        evaluated on, nor about what the taught model is measured on (``held_out``). Copies may have other actions, if that
+        is where the expert is at home: of these only what is seen is used.
+        """
+        return [options]
 
     def action_word(self, action: Any, listed: Sequence[str] | None) -> str:
         """An action in words: the listed one that means it, wherever it stands in the list; else its numbers."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from gymnasium import spaces
@@ -243,6 +243,12 @@ class MetaWorld(World):
     def expert(self) -> Expert | None:
         """The benchmark's scripted policy, on the state and in numbers: as the nearest word it would miss its mark."""
         return Expert(self.task) if self.kind == "continuous" and not self.episodes.side else None
+
+    @classmethod
+    def practice(cls, part: Literal["train", "held_out"], seed: int, **options: Any) -> list[dict[str, Any]]:
+        """Beside copies that are moved by words, one that is moved by numbers: its expert shows what a goal looks like."""
+        words_alone = options["actions"] != "continuous" and options["observation"] == "state"
+        return [options, options | {"actions": "continuous"}] if words_alone else [options]
 
     @classmethod
     def vector(cls, num_envs: int, **options: Any) -> VectorEnv:

@@ -10,12 +10,13 @@ Run: ``plaudit run wordle``. Leaves out other languages and lengths. Source: J. 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
+from plaudit.envs import wordle_rules as rules
 from plaudit.envs import wordle_words as words
 from plaudit.envs.base import Observation, World
 from plaudit.envs.wordle_vector import WordleVector
@@ -48,15 +49,18 @@ class Wordle(World):
         observation: str = "knowledge",
         description: str = "summary",
         answers: Sequence[str] = (),
+        own: Sequence[str] = (),
     ) -> None:
         if description != "summary" and observation != "board":
             raise ConfigError(f"the description {description!r} needs the board: --world.observation board.")
-        self.copy = WordleVector(1, task, size, actions, observation, answers)
+        self.copy = WordleVector(1, task, size, actions, observation, answers, own)
         self.words, self.by, self.description = self.copy.words, actions, description
         self.rules = words.RULES + (words.HARD if task == "hard" else "") + words.ASKS[actions]
         self.observation_space, self.action_space = self.copy.single_observation_space, self.copy.single_action_space
+        self.hidden = self.words.answers
         self.fallback = 0
         self.render_mode = "rgb_array"
+        self._nearness: Any = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict]:
         super().reset(seed=seed)
@@ -108,6 +112,22 @@ class Wordle(World):
         from plaudit.envs.wordle_expert import Expert
 
         return Expert(self.words, self.copy.hard, self.by)
+
+    def value(self, obs: Observation) -> float | None:
+        """How few guesses the scripted player would need; of how few are left, which any text tells, it is no matter."""
+        from plaudit.envs.wordle_value import Nearness
+
+        if self._nearness is None:
+            self._nearness = Nearness(self.words, self.copy.hard)
+        return self._nearness(obs)
+
+    def secret(self) -> str:
+        return self.words.answers[int(self.copy.get_state()["answer"][0])]
+
+    @classmethod
+    def practice(cls, part: Literal["train", "held_out"], seed: int, **options: Any) -> list[dict[str, Any]]:
+        """Games with other words than the list's, so that the words which agents are evaluated on are never seen."""
+        return [options | {"own": own} for own in rules.practice(part, options["size"], seed)]
 
     @classmethod
     def vector(cls, num_envs: int, **options: Any) -> VectorEnv:

@@ -45,14 +45,19 @@ def words_on_file() -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 @cache
-def load(size: int, answers: tuple[str, ...] = ()) -> Words:
-    """The ``size`` first words; the answers are the given ones, or all of these that may be answers."""
+def load(size: int, answers: tuple[str, ...] = (), guesses: tuple[str, ...] = ()) -> Words:
+    """The ``size`` first words, or the given ones; the answers are the given ones, or all of these that may be answers."""
     first, others = words_on_file()
-    guesses = (first + others)[:size]
+    guesses = guesses or (first + others)[:size]
     for word in answers:
         if word not in guesses:
             raise ConfigError(f"{word!r} is not among the {size} words.{did_you_mean(word, guesses)}")
-    return Words(guesses, answers or first[:size])
+    return Words(guesses, answers or tuple(word for word in guesses if word in _may_be_answers()))
+
+
+@cache
+def _may_be_answers() -> frozenset[str]:
+    return frozenset(words_on_file()[0])
 
 
 def split(size: int, held_out: float = 0.2, seed: int = 0) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -62,6 +67,24 @@ def split(size: int, held_out: float = 0.2, seed: int = 0) -> tuple[tuple[str, .
     held = set(order[: round(held_out * len(answers))].tolist())
     train, test = ([w for i, w in enumerate(answers) if (i in held) == part] for part in (False, True))
     return tuple(train), tuple(test)
+
+
+def practice(part: str, size: int, seed: int, lists: int = 8) -> list[tuple[str, ...]]:
+    """Lists of words that lie outside of the ``size`` first, to teach on, or one to measure what was taught.
+
+    As long as the list that is played, as far as there are words; no two of them share one.
+    """
+    spare = list(words_on_file()[0][size:])
+    if len(spare) < 100:
+        raise ConfigError(
+            f"a list of {size:,} words takes all that may be answers: none is left to teach a judge on. "
+            "Give --world.size 1000, or less."
+        )
+    np.random.default_rng(seed).shuffle(spare)
+    length = min(size, len(spare) // 4)
+    chosen = spare[:length] if part == "held_out" else spare[length:]
+    length = min(size, len(chosen))
+    return [tuple(sorted(chosen[i : i + length])) for i in range(0, len(chosen) - length + 1, length)][:lists]
 
 
 def encode(words: Sequence[str]) -> NDArray[np.uint8]:

@@ -12,13 +12,13 @@ Leaves out the granularities of letters and strategies: a value is of the positi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from plaudit.envs.wordle_expert import Expert, Position
-from plaudit.envs.wordle_rules import SOLVED, TRIES
+from plaudit.envs.wordle_rules import SOLVED, TRIES, Words
 from plaudit.envs.wordle_words import SOLVED as SOLVED_EVENT
 
 
@@ -70,6 +70,27 @@ def wilson(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
     centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
     half = z / (1 + z**2 / count) * (share * (1 - share) / count + z**2 / (4 * count**2)) ** 0.5
     return centre - half, centre + half
+
+
+class Nearness:
+    """1 less a sixth for each guess that the expert would need, had it all six; what is known is what counts.
+
+    A word that is found is worth 1, a game that is lost as much as knowing nothing.
+    """
+
+    def __init__(self, words: Words, hard: bool) -> None:
+        self._expert = Expert(words, hard)
+        self._known: dict[tuple[bytes, bytes, bool], float] = {}
+
+    def __call__(self, obs: Any) -> float:
+        if int(obs["event"]) == SOLVED_EVENT:
+            return 1.0
+        lost = int(obs["turn"]) == TRIES
+        position = self._expert.start() if lost else replace(self._expert.position(obs), made=0)
+        key = position.key()
+        if key not in self._known:
+            self._known[key] = 1 - of_position(self._expert, position).guesses / TRIES
+        return self._known[key]
 
 
 def _follow(expert: Expert, position: Position) -> tuple[int, int]:

@@ -83,8 +83,10 @@ class WordleVector(VectorEnv):
         actions: str = "word",
         observation: str = "knowledge",
         answers: Sequence[str] = (),
+        own: Sequence[str] = (),
     ) -> None:
-        self.words: Words = load(size, tuple(answers))
+        self.words: Words = load(size, tuple(answers), tuple(own))
+        size = len(self.words.guesses)
         self.num_envs, self.hard, self.actions, self.masked = num_envs, task == "hard", actions, masked(task, actions)
         self.single_observation_space = observation_space(task, actions, size, observation)
         single = action_space(actions, size)

@@ -4,8 +4,9 @@ A key stands in the file once, whoever asks. Before a question is asked it is cl
 for the same answer; claims of a process that has died are void. Small columns come before the texts and an index covers
 what is summed up, so that neither looking up nor adding up reads the texts.
 
-Left out: a checksum of each page. SQLite notices a page whose structure is broken when it is read (and, in files up to
-``CHECKED`` bytes, when the ledger is opened); an answer that cannot be parsed counts as not there.
+Left out: pictures (their hashes are stored; a run makes the same pictures again), and a checksum of each page. SQLite
+notices a page whose structure is broken when it is read (and, in files up to ``CHECKED`` bytes, when the ledger is
+opened); an answer that cannot be parsed counts as not there.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from plaudit.errors import StoreError
-from plaudit.llms.base import Reply, Request
+from plaudit.llms.base import Image, Reply, Request
 
 PART = 500
 """Keys in one query."""
@@ -150,7 +151,7 @@ class Ledger:
 
     def claim(self, keys: Sequence[str]) -> set[str]:
         """Those of these keys that this process is to ask; the others are answered, or another process is at it."""
-        self._check_room()
+        self.check_room()
         with self._explain(), self._db:
             self._db.execute("BEGIN IMMEDIATE")
             rows = self._query("SELECT key, host, pid, owner, since FROM claims WHERE key IN", keys)
@@ -189,7 +190,7 @@ class Ledger:
                 reply.usd,
                 now,
                 source,
-                _JSON.encode(vars(request)),
+                _JSON.encode(request.record()),
                 _ASCII.encode(vars(reply)),  # a model may write what UTF-8 cannot hold
             )
             for key, (request, reply) in zip(keys or [r.key(model) for r, _ in answered], answered, strict=True)
@@ -235,10 +236,11 @@ class Ledger:
         with self._explain():
             for request, reply in self._db.execute("SELECT request, reply FROM answers ORDER BY key LIMIT ?", (limit,)):
                 with contextlib.suppress(ValueError, TypeError):
-                    found.append((Request(**_fields(request)), read_reply(reply)))
+                    found.append((read_request(request), read_reply(reply)))
         return found
 
-    def _check_room(self) -> None:
+    def check_room(self) -> None:
+        """Raise where the disk has less room than is kept free."""
         folder = self.path.parent
         if str(self.path) != ":memory:" and (free := shutil.disk_usage(folder).free) < RESERVE:
             raise StoreError(
@@ -258,6 +260,12 @@ _ASCII = json.JSONEncoder()
 def read_reply(text: str) -> Reply:
     """A reply as it was stored."""
     return Reply(**_fields(text))
+
+
+def read_request(text: str) -> Request:
+    """A request as it was stored; of its pictures only the hashes are known."""
+    values = _fields(text)
+    return Request(**values | {"images": tuple(map(Image, values.get("images", ())))})
 
 
 def _fields(text: str) -> dict[str, Any]:

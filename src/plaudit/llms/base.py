@@ -7,14 +7,43 @@ the ledger can store them and a run can be replayed from it. **A failure is a st
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Status = Literal["ok", "refused", "error"]
 """What became of a request: answered, declined by the model or its server, or failed technically."""
+
+
+@dataclass(frozen=True, order=True)
+class Image:
+    """A picture that belongs to a question; two are the same where their pixels are."""
+
+    sha256: str
+    """Of width, height and pixels: what keys and ledgers hold of a picture."""
+    png: bytes = field(default=b"", repr=False, compare=False)
+    """The picture as a PNG file; empty where it was read back from a ledger, which does not keep it."""
+
+    @classmethod
+    def of(cls, pixels: NDArray[np.uint8]) -> Image:
+        """The picture with these pixels, ``(height, width, 3)``."""
+        import numpy as np
+        from PIL import Image as Pillow
+
+        pixels = np.ascontiguousarray(pixels)
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
+            raise ValueError(f"a picture is (height, width, 3) of uint8, got {pixels.shape} of {pixels.dtype}")
+        file = io.BytesIO()
+        Pillow.fromarray(pixels).save(file, "PNG")
+        digest = hashlib.sha256(f"{pixels.shape[1]}x{pixels.shape[0]}:".encode() + pixels.tobytes()).hexdigest()
+        return cls(digest, file.getvalue())
 
 
 @dataclass(frozen=True)
@@ -35,6 +64,8 @@ class Request:
     """For ``generate``: the text is cut before the first of these."""
     seed: int = 0
     """For ``generate`` with a temperature: the sampler's seed."""
+    images: tuple[Image, ...] = ()
+    """Pictures that the model sees before the prompt, for models that take them."""
 
     def __post_init__(self) -> None:
         if not self.prompt:
@@ -43,9 +74,20 @@ class Request:
             raise ValueError(f"answers must be none, or two or more different texts, got {self.answers!r}")
 
     def key(self, model: str) -> str:
-        """Identity of this question to this model: hex SHA-256 over the model, the prompt and the parameters."""
+        """Identity of this question to this model: hex SHA-256 over JSON of the model and :meth:`record`."""
         head, tail = _frame(model, *(value for name, value in vars(self).items() if name != "prompt"))
         return hashlib.sha256(f"{head}{_quoted(self.prompt)}{tail}".encode()).hexdigest()
+
+    def record(self) -> dict[str, Any]:
+        """What a ledger keeps: all fields; of pictures their hashes, and nothing where there are none."""
+        return _record(vars(self))
+
+
+def _record(values: dict[str, Any]) -> dict[str, Any]:
+    values = dict(values)
+    if images := values.pop("images"):
+        values["images"] = [image.sha256 for image in images]
+    return values
 
 
 _quoted = json.JSONEncoder(ensure_ascii=False).encode
@@ -55,7 +97,7 @@ _quoted = json.JSONEncoder(ensure_ascii=False).encode
 def _frame(model: str, *parameters: Any) -> tuple[str, str]:
     """JSON of a model and a request around the prompt, which alone differs from question to question."""
     names = [f.name for f in fields(Request)]
-    text = _quoted([model, dict(zip(names, ("", *parameters), strict=True))])
+    text = _quoted([model, _record(dict(zip(names, ("", *parameters), strict=True)))])
     head = f'[{_quoted(model)}, {{"prompt": '
     return head, text.removeprefix(f'{head}""')
 

@@ -13,54 +13,36 @@ Numbers. The same calls in the same order give the same numbers. In another batc
 sums run in another order; with quantised weights, where llama.cpp rounds activations to 8 bits, that grows to about
 0.05-0.1 (root mean square) in a log-probability and 0.02-0.04 in the log-odds of two answers; with F16 to 0.005.
 
-Left out: images, LoRA adapters, recurrent and encoder-decoder models (no prefix of their memory can be shared), work in
-several threads (a lock lets one call in at a time). Sources: https://github.com/ggml-org/llama.cpp through
-https://github.com/shakfu/cyllama (MIT).
+Left out: images, recurrent and encoder-decoder models (no prefix of their memory can be shared). Sources:
+https://github.com/ggml-org/llama.cpp through https://github.com/shakfu/cyllama (MIT).
 """
 
 from __future__ import annotations
 
-import threading
 import time
-import warnings
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
 from functools import cache, partial
+from importlib.util import find_spec
 from itertools import pairwise
-from typing import TypeVar
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plaudit.errors import ConfigError, LLMError
-from plaudit.llms import weights
-from plaudit.llms.base import Arrived, Reply, Request, unheard
-from plaudit.llms.reading import shortened
-from plaudit.llms.token_tree import Node, Question, Row, Strand, Task, Tokens, Writer, plan_nodes
+from plaudit.config import LLMConfig
+from plaudit.errors import ConfigError, LLMError, MissingExtraError
+from plaudit.llms import gguf_adapter, weights
+from plaudit.llms.base import Request
+from plaudit.llms.local import LocalLLM
+from plaudit.llms.token_tree import Node, Row, Strand, Task, Tokens, plan_nodes
 
 
-@dataclass
-class Stats:
-    """What was really computed; it only grows."""
-
-    tokens: int = 0
-    """Tokens that went through the model; a shared one counts once."""
-    seconds: float = 0.0
-    """Wall time inside llama.cpp."""
-    batches: int = 0
-    """Calls of llama.cpp's decode."""
-    shortened: int = 0
-    """Prompts whose longest observation had to be shortened to fit into the context."""
-
-
-T = TypeVar("T", bound=Task)
-
-
-class EmbeddedLLM:
+class EmbeddedLLM(LocalLLM):
     """A GGUF model in this process, by llama.cpp; no key, no server, no network.
 
     Args:
         spec: ``embedded``, or the path of a GGUF file.
+        adapter: a GGUF file with a LoRA adapter, see :mod:`plaudit.llms.gguf_adapter`.
         threads: CPU threads; by default as many as the CPUs that this process may use.
         context: tokens that the KV cache holds, all sequences together; by default 4096 or the model's own limit.
         parallel: prompts in one decode, and texts that are written side by side. 16 was best for items of 5-20 own
@@ -72,6 +54,7 @@ class EmbeddedLLM:
         self,
         spec: str = "embedded",
         *,
+        adapter: str = "",
         threads: int | None = None,
         context: int | None = None,
         parallel: int = 16,
@@ -80,15 +63,35 @@ class EmbeddedLLM:
         if not 1 <= parallel <= 255:
             raise ConfigError(f"parallel must be from 1 to 255 (llama.cpp's limit), got {parallel}")
         self._llama = weights.llama_cpp()
-        path = weights.fast_copy(weights.resolve(spec), quantize)
-        self.name = f"embedded:{path.stem}:{weights.fingerprint(path)}"
-        self.threads, self.parallel, self.stats = threads or weights.cpus(), parallel, Stats()
-        self._lock, self._closed = threading.Lock(), False
+        path, known = weights.resolve(spec), ""
+        if adapter:
+            path = gguf_adapter.merged(path, Path(adapter))
+            known = f"+{Path(adapter).stem}:{weights.fingerprint(Path(adapter))}"
+        path = weights.fast_copy(path, quantize)
+        self.name = f"embedded:{path.stem}:{weights.fingerprint(path)}{known}"
+        super().__init__()
+        self.threads, self.parallel = threads or weights.cpus(), parallel
         self._held: Tokens = ()
         try:
             self._load(str(path), context)
         except (ValueError, RuntimeError, MemoryError) as error:
             raise LLMError(f"llama.cpp cannot run {path}: {error}. Try another file or a smaller context") from error
+
+    @classmethod
+    def open(cls, config: LLMConfig) -> EmbeddedLLM:
+        """The model that these settings name."""
+        return cls(config.model, adapter=config.adapter, threads=config.threads or None, context=config.context)
+
+    @classmethod
+    def check(cls, config: LLMConfig) -> None:
+        """Look for the library and the file, without loading them."""
+        if find_spec("cyllama") is None:
+            raise MissingExtraError(
+                "the embedded model needs the package 'cyllama'. Type: pip install 'plaudit[embedded]'"
+            )
+        weights.resolve(config.model)
+        if config.adapter:
+            gguf_adapter.check(Path(config.adapter))
 
     def _load(self, path: str, context: int | None) -> None:
         class Model(self._llama.LlamaModel):  # type: ignore[name-defined,misc]
@@ -114,18 +117,6 @@ class EmbeddedLLM:
         # SentencePiece puts a space before every text; an answer's own one would then be doubled.
         self._adds_space = self._vocab.token_to_piece(self._anchor[0], 0, False).startswith(" ")
 
-    def choose(self, requests: Sequence[Request], arrived: Arrived | None = None) -> list[Reply]:
-        """Log-probability of each request's answers.
-
-        An answer is tokenised by itself and never merged with the end of the prompt: so it is when a model writes it.
-        """
-        keys = [(request.chat, request.prompt, request.answers) for request in requests]
-        return self._ask(requests, keys, Question, self._question_strands, arrived)
-
-    def generate(self, requests: Sequence[Request], arrived: Arrived | None = None) -> list[Reply]:
-        """Continue each prompt. A sample depends on its request's seed and prompt, not on the rest of the call."""
-        return self._ask(requests, requests, Writer, self._writer_strands, arrived)
-
     def clear(self) -> None:
         """Forget the KV cache: the next call evaluates its prompts from the first token on."""
         self._held = ()
@@ -138,107 +129,6 @@ class EmbeddedLLM:
         for part in (self._greedy, self._batch, self._context, self._model):
             part.close()
 
-    def _ask(
-        self,
-        requests: Sequence[Request],
-        keys: Sequence[Hashable],
-        kind: type[T],
-        strands: Callable[[list[T]], Iterator[Strand]],
-        arrived: Arrived | None,
-    ) -> list[Reply]:
-        """Answer each distinct request once; ``keys`` says which are the same."""
-        tasks: dict[Hashable, T] = {}
-        for place, (key, request) in enumerate(zip(keys, requests, strict=True)):
-            tasks.setdefault(key, kind(request)).places.append(place)
-        # Sorting the text brings common beginnings together as sorting the tokens would, and lets them be made late.
-        ordered = sorted(tasks.values(), key=lambda task: (task.request.chat, task.request.prompt))
-        with self._lock:
-            if self._closed:  # llama.cpp would crash the process
-                raise LLMError(f"{self.name} is closed; make a new EmbeddedLLM")
-            untold: dict[Task, None] = dict.fromkeys(ordered)
-
-            def tell(task: Task) -> None:
-                untold.pop(task)
-                for place in task.places:
-                    (arrived or unheard)(place, task.reply())
-
-            try:
-                self._run(strands(ordered), tell)
-                for task in list(untold):  # failed before any batch
-                    tell(task)
-            except BaseException:  # KeyboardInterrupt too: the cache may be half written
-                self.clear()
-                raise
-        return [tasks[key].reply() for key in keys]
-
-    def _question_strands(self, tasks: list[Question]) -> Iterator[Strand]:
-        strand: Strand | None = None
-        for task in tasks:
-            task.answers = tuple(map(self._answer_tokens, task.request.answers))
-            if not task.answers or () in task.answers:
-                task.fail(f"choose needs answers that are not empty, got {task.request.answers!r}")
-            if not self._read(task, max(map(len, task.answers), default=0)):
-                continue
-            for path, taker in task.rows():
-                if strand and path[: len(strand.path)] == strand.path:  # goes on from it: lives in the same sequence
-                    strand.path = path
-                else:
-                    if strand:
-                        yield strand
-                    strand = Strand([], path, {})
-                strand.tasks.append(task)
-                strand.takers.setdefault(len(path), []).append(taker)
-        if strand:
-            yield strand
-
-    def _writer_strands(self, tasks: list[Writer]) -> Iterator[Strand]:
-        for task in tasks:
-            if self._read(task, task.request.max_tokens):
-                task.begin(self._text, self._vocab.is_eog)
-                yield Strand([task], task.prompt, {len(task.prompt): [task.take]}, task)
-
-    def _read(self, task: Task, more: int) -> bool:
-        """Tokenise the prompt; False and a failed task where that, or its room in the context, is impossible."""
-        try:
-            task.prompt = self._prompt_tokens(task.request)
-        except (ValueError, RuntimeError, LLMError) as error:
-            task.fail(f"the prompt cannot be put into tokens: {error}")
-        if not (task.prompt or task.done):
-            task.fail("the prompt has no tokens")
-        if not task.done and len(task.prompt) + more > self.context:
-            self._shorten(task, more)
-        if (total := len(task.prompt) + more) > self.context:
-            task.fail(
-                f"prompt and answer need {total} tokens, but the context holds {self.context}; shorten the prompt, or "
-                "load the model with a larger context"
-            )
-        return not task.done
-
-    def _shorten(self, task: Task, more: int) -> None:
-        """Leave out the middle of the longest observation until the prompt fits, where that helps, and say so once."""
-        request, whole = task.request, task.prompt
-        longest = max(map(len, request.prompt.split("\n")))
-        low, high = 0, longest  # characters to leave out: too few, enough
-        while high - low > max(8, longest // 100):
-            middle = (low + high + 1) // 2
-            tried = replace(request, prompt=shortened(request.prompt, middle))
-            if tried.prompt == request.prompt:
-                high = middle
-                continue
-            tokens = self._prompt_tokens(tried)
-            if len(tokens) + more > self.context:
-                low = middle
-            else:
-                high, task.prompt = middle, tokens
-        if task.prompt is not whole:
-            if not self.stats.shortened:
-                warnings.warn(
-                    f"an observation does not fit into the model's context of {self.context} tokens; the middle of such "
-                    "ones is left out. More fits with --llm.context",
-                    stacklevel=2,
-                )
-            self.stats.shortened += 1
-
     def _prompt_tokens(self, request: Request) -> Tokens:
         tokenise = self._vocab.tokenize
         if not request.chat:
@@ -250,12 +140,17 @@ class EmbeddedLLM:
         if tokenise(content, False, True) == tokenise(content, False, False):
             return tuple(tokenise(whole, True, True))
         # The prompt spells out control tokens ("<|im_end|>"). They stay text, so that no observation can give orders.
-        head, _, tail = whole.partition(content)
+        head, found, tail = whole.partition(content)
+        if not found:
+            raise LLMError("this model's chat template changes what it is given, which has control tokens in it")
         return tuple(tokenise(head, True, True) + tokenise(content, False, False) + tokenise(tail, False, True))
 
     def _answer_tokens(self, answer: str) -> Tokens:
         own = answer[1:] if self._adds_space and answer.startswith(" ") else answer
         return tuple(self._vocab.tokenize(own, False, False))
+
+    def _ends(self, token: int) -> bool:
+        return bool(self._vocab.is_eog(token))
 
     def _text(self, tokens: list[int]) -> str:
         """New tokens as text; behind another token, for detokenising strips the space that a text begins with."""

@@ -120,6 +120,8 @@ class LedgerLLM:
                 stored, came, last = came, {}, time.monotonic()
                 self._store(asking, stored)
                 asking.check(self.max_failures)
+                for ledger in filter(None, (self.ledger, self.shared)):
+                    ledger.check_room()  # while there is some: what is under way must still find it
 
         try:
             replies = asking.call(asked, arrived)

@@ -12,7 +12,7 @@ Failures. 408, 409, 429, 5xx, time-outs, cut connections and unusable answers ar
 is kept. What never becomes usable is a reply with a status. A key that is refused ends everything at once. Every answer's
 tokens count, also of those that could not be used; what a server charges for an answer that never came is not known.
 
-Left out: images, streaming, providers' batch APIs, discounts for cached prompts, answers of ``choose`` beyond their first
+Left out: streaming, providers' batch APIs, discounts for cached prompts, answers of ``choose`` beyond their first
 token by log-probabilities (answers that begin with the same word are put to votes). Source: https://github.com/openai/openai-python
 """
 
@@ -29,10 +29,11 @@ from typing import Any, TypeVar
 
 import openai
 
+from plaudit.config import LLMConfig
 from plaudit.errors import ConfigError, LLMError
 from plaudit.llms import openai_reading as reading
 from plaudit.llms.base import Arrived, Reply, Request, unheard
-from plaudit.llms.openai_ways import CHAT, COMPLETIONS, OPENAI, PROBE, PROBE_TOKENS, Way, address
+from plaudit.llms.openai_ways import CHAT, COMPLETIONS, OPENAI, PROBE, PROBE_TOKENS, Way, address, shown
 from plaudit.llms.pace import Pace, backoff
 
 T = TypeVar("T")
@@ -111,7 +112,18 @@ class OpenAIServer:
             self.close()
             raise
         ways = ",".join(f"{kind}={way}" for kind, way in self._ways.items())
-        self.name = f"openai:{self.model}@{self.url.partition('://')[2]}:{ways},votes={votes}"
+        self.name = f"openai:{shown(self.model)}@{self.url.partition('://')[2]}:{ways},votes={votes}"
+
+    @classmethod
+    def open(cls, config: LLMConfig, probe: bool = True) -> OpenAIServer:
+        """The client of the server that these settings name."""
+        names = ("url", "usd_in", "usd_out", "concurrency", "timeout", "retries", "votes")
+        return cls(config.model, **{name: getattr(config, name) for name in names}, probe=probe)
+
+    @classmethod
+    def check(cls, config: LLMConfig) -> None:
+        """Look for the server; nothing is asked that costs money."""
+        cls.open(config, probe=False).close()
 
     def generate(self, requests: Sequence[Request], arrived: Arrived | None = None) -> list[Reply]:
         """See :class:`plaudit.llms.base.LLM`."""
@@ -197,9 +209,18 @@ class OpenAIServer:
         usd = (bill.read * self.usd_in + bill.written * self.usd_out) / 1e6
         return replace(reply, prompt_tokens=bill.read, new_tokens=bill.written, usd=usd)
 
+    def _way(self, request: Request) -> Way:
+        """How this is asked; only a chat can show images."""
+        way = self._ways["chat" if request.chat or request.images else "plain"]
+        if request.images and way.endpoint != "chat":
+            words = "the server has completions only, which take no images. Name a model that sees, or leave them out"
+            raise _Failed(reading.Fault("final", words))
+        return way
+
     async def _write(self, request: Request, bill: Bill) -> Reply:
-        way = self._ways["chat" if request.chat else "plain"]
-        body = way.body(request.prompt, request.max_tokens) | {"temperature": request.temperature}
+        way = self._way(request)
+        body = way.body(request.prompt, request.max_tokens, images=request.images)
+        body |= {"temperature": request.temperature}
         body |= {"stop": list(request.stop)} if request.stop else {}
         body |= {"seed": request.seed} if request.temperature else {}
         said = await self._request(way, body, request.prompt, bill, lambda got: reading.text(reading.choices(got)[0]))
@@ -210,10 +231,10 @@ class OpenAIServer:
     async def _choose(self, request: Request, bill: Bill) -> Reply:
         if not request.answers:
             return Reply("error", error="choose needs answers, got none")
-        way = self._ways["chat" if request.chat else "plain"]
+        way = self._way(request)
         words = reading.first_words(request.answers) if way.listed else None
         if words:
-            body = way.body(request.prompt, 1, logprobs=True) | {"temperature": 0.0}
+            body = way.body(request.prompt, 1, logprobs=True, images=request.images) | {"temperature": 0.0}
             weights = await self._request(
                 way,
                 body,
@@ -223,7 +244,7 @@ class OpenAIServer:
             )
             return Reply("ok", "by log-probabilities of the first token", weights, (1,) * len(words))
         longest = max(map(len, request.answers))
-        body = way.body(request.prompt, max(4, longest // 2)) | {"temperature": 1.0}
+        body = way.body(request.prompt, max(4, longest // 2), images=request.images) | {"temperature": 1.0}
         texts: list[str] = []
         while len(texts) < self.votes:  # a server that does not know n gives one choice each time
             asked = body | {"n": self.votes - len(texts), "seed": request.seed + len(texts)}
@@ -246,11 +267,12 @@ class OpenAIServer:
             bill.read, bill.written = bill.read + used[0], bill.written + used[1]
             return read(got)
 
-        return await self._repeat(send)
+        return await self._repeat(send, begun=bill.read > 0)
 
-    async def _repeat(self, send: Callable[[], Awaitable[T]], opening: bool = False) -> T:
+    async def _repeat(self, send: Callable[[], Awaitable[T]], opening: bool = False, begun: bool = False) -> T:
         for attempt in range(self.retries + 1):
-            await self.pace.enter()
+            # What may have been paid for in part is finished first: it would be lost with a kill.
+            await self.pace.enter(first=begun or attempt > 0)
             started, throttled = time.monotonic(), False
             try:
                 if self._fatal:

@@ -8,12 +8,16 @@ Left out: the Responses API, which gives no log-probabilities that others copy.
 
 from __future__ import annotations
 
+import base64
 import os
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from plaudit.errors import ConfigError
+from plaudit.llms.base import Image
 
 OPENAI = "https://api.openai.com/v1"
 PROBE = "Question: Is water wet? Answer with Yes or No.\nAnswer:"
@@ -40,24 +44,27 @@ class Way:
         """Behind the base URL."""
         return "/completions" if self.endpoint == "completions" else "/chat/completions"
 
-    def body(self, prompt: str, new_tokens: int, logprobs: bool = False) -> dict[str, Any]:
-        """The request's JSON, without the model's name."""
+    def body(
+        self, prompt: str, new_tokens: int, logprobs: bool = False, images: Sequence[Image] = ()
+    ) -> dict[str, Any]:
+        """The request's JSON, without the model's name; images are sent within it, before the prompt."""
         chat = self.endpoint == "chat"
-        asked: dict[str, Any] = {"messages": [{"role": "user", "content": prompt}]} if chat else {"prompt": prompt}
+        said: Any = [*map(_part, images), {"type": "text", "text": prompt}] if images else prompt
+        asked: dict[str, Any] = {"messages": [{"role": "user", "content": said}]} if chat else {"prompt": prompt}
         asked[self.limit] = new_tokens
         if logprobs:
             asked |= {"logprobs": True, "top_logprobs": self.listed} if chat else {"logprobs": self.listed}
         return asked
 
 
+def _part(image: Image) -> dict[str, Any]:
+    url = f"data:image/png;base64,{base64.b64encode(image.png).decode()}"
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
 CHAT = [Way("chat", listed, limit) for listed in (20, 5, 0) for limit in ("max_tokens", "max_completion_tokens")]
 """The best first: as many tokens as servers list, what the stricter ones allow, none."""
 COMPLETIONS = [Way("completions", listed) for listed in (20, 5, 0)]
-
-
-def is_server(spec: str) -> bool:
-    """Whether this model's name means one behind a server."""
-    return spec == "openai" or spec.startswith(("openai:", "http://", "https://"))
 
 
 def address(spec: str, url: str = "") -> tuple[str, str]:
@@ -80,3 +87,10 @@ def address(spec: str, url: str = "") -> tuple[str, str]:
     if not model and url == OPENAI:
         raise ConfigError("name OpenAI's model: --llm openai:MODEL; or a server: --llm http://HOST:PORT/v1")
     return model, url
+
+
+def shown(model: str) -> str:
+    """A model's name for records: llama-server and vLLM may call a model by its file's path on their machine."""
+    if model.startswith(("/", "./", "../", "~")) or re.match(r"[A-Za-z]:[\\/]", model):
+        return re.split(r"[\\/]", model.rstrip("\\/"))[-1]
+    return model

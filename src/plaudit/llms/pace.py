@@ -46,13 +46,13 @@ class Pace:
         self._hold = 0
         self._forget()
 
-    async def enter(self) -> None:
-        """Wait for a place, and for the end of a pause."""
+    async def enter(self, first: bool = False) -> None:
+        """Wait for a place, before all that wait if ``first``, and for the end of a pause."""
         if self._busy < int(self.level):
             self._busy += 1
         else:
             place = asyncio.get_running_loop().create_future()
-            self._waiting.append(place)
+            (self._waiting.appendleft if first else self._waiting.append)(place)
             try:
                 await place
             except asyncio.CancelledError:

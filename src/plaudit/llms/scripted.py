@@ -87,6 +87,8 @@ class ScriptedLLM:
         return Reply("ok", text, prompt_tokens=len(request.prompt.split()), new_tokens=len(text.split()))
 
     def _weigh(self, request: Request, random: np.random.Generator) -> Reply:
+        if not request.answers:
+            return Reply("error", error="choose needs answers, got none")
         weights = np.array(self._score(request), dtype=float) + self.noise * random.normal(size=len(request.answers))
         weights[0] += self.position_bias
         # Log-probabilities as given; weights that are more than probabilities can be are scaled down to sum to 1.

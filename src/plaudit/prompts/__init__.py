@@ -1,8 +1,9 @@
 """Prompts are files: found by name here or by path, filled in, recorded by hash.
 
 A prompt is a text with ``$goal`` and ``$observation`` (or ``$first`` and ``$second``). What is put in is data:
-it is folded into one line, so that a text inside a world cannot start a new field of the prompt or answer it. Only a
-:class:`Block`, text of ours or of the LLM's own such as a program, keeps its lines.
+it is folded into one line, so that a text inside a world cannot start a new field of the prompt or answer it; what nobody
+sees is taken out, and what chat templates are made of (``<|im_end|>``) is broken up, for servers read it as their own. Only
+a :class:`Block`, text of ours or of the LLM's own such as a program, keeps its lines.
 Lines that begin with ``##`` are comments for people and are not sent.
 """
 
@@ -19,6 +20,14 @@ from plaudit.errors import ConfigError, did_you_mean
 
 MAX_OBSERVATION = 4000
 """Characters of one observation in a prompt; a longer one is shortened in the middle, and says so."""
+UNSEEN = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb"
+    "\U000e0000-\U000e01ef]"
+)
+"""Characters without a width, that turn the direction of writing, or that spell hidden text; the two joiners that some
+languages need are none of them."""
+TEMPLATE = re.compile(r"<(?=[|｜<]|/?[\w:.▁-]+[|｜]?>)|\[(?=\||/?[A-Z][A-Z_]+\])|\](?=~)")
+"""How a chat template's control token begins: ``<|im_end|>``, ``</s>``, ``<end_of_turn>``, ``[INST]``, ``[|user|]``."""
 
 
 class Block(str):
@@ -83,13 +92,20 @@ def load(name: str) -> Prompt:
 
 
 def one_line(text: str) -> str:
-    """Text as data: white space and control characters folded, the middle left out where it is too long.
-
-    Half of a surrogate pair, which no file or model can take, becomes a question mark.
-    """
-    text = text.encode("utf-8", "replace").decode()
-    text = re.sub(r"[\s\x00-\x1f\x7f]+", " ", text).strip()
+    """Text as data: marked off (see :func:`marked_off`), the middle left out where it is too long."""
+    text = marked_off(text)
     if len(text) > MAX_OBSERVATION:
         half = MAX_OBSERVATION // 2
         text = f"{text[:half]} [... {len(text) - 2 * half} characters left out ...] {text[-half:]}"
     return text
+
+
+def marked_off(text: str) -> str:
+    """Text that can end nothing: in one line, without unseen characters, a space inside what opens a control token.
+
+    Half of a surrogate pair, which no file or model can take, becomes a question mark.
+    """
+    if not text.isascii():
+        text = UNSEEN.sub("", text.encode("utf-8", "replace").decode())
+    text = re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", text).strip()
+    return TEMPLATE.sub(r"\g<0> ", text)

@@ -17,7 +17,7 @@ from plaudit.analysis.agreement import CLEAR_GAP
 from plaudit.analysis.statistics import MIN_SEEDS
 from plaudit.config import RunConfig, WorldConfig, to_dict
 from plaudit.console import console
-from plaudit.report import asked, curves, episodes, judge, plots, results, words
+from plaudit.report import asked, curves, episodes, judge, labels, plots, results, words
 from plaudit.report.page import page
 from plaudit.report.tables import Tables, read
 from plaudit.store import STAGES, Run, atomic
@@ -71,6 +71,8 @@ def render(run: Run) -> str:
         agreement=judge.agreement(tables),
         clear_gap=CLEAR_GAP,
         against_progress=judge.against_progress(tables),
+        standings=labels.standings(run),
+        beside=labels,
         shaping=shaping(config),
         **learning(tables, found, config),
     )

@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from plaudit.errors import RewardCodeError
+from plaudit.prompts import marked_off
 
 KINDS = {
     "empty": "no program in the reply",
@@ -93,7 +94,7 @@ def shown(value: Any, limit: int = 600) -> str:
 
 def folded(text: str, limit: int) -> str:
     """One line of at most about ``limit`` characters."""
-    text = re.sub(r"[\s\x00-\x1f\x7f]+", " ", text[: 20 * limit]).strip()
+    text = marked_off(text[: 20 * limit])
     return text if len(text) <= limit else f"{text[: limit // 2]} [...] {text[-limit // 2 :]}"
 
 

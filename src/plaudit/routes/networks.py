@@ -94,10 +94,13 @@ def collected_texts(run: Run) -> list[str]:
     return [text for rows in read_batches(table, ("text",)) for text in rows["text"]]
 
 
-def finish_fit(run: Run, start: float, report: FitReport | RegressionReport, found: str) -> None:
+def finish_fit(
+    run: Run, start: float, report: FitReport | RegressionReport, found: str, expected: str = "", **more: Any
+) -> None:
     """Record a measured fit that began at ``start``; ``found`` is what was measured, empty where nothing could be."""
     seconds = time.perf_counter() - start
-    run.finish("fit", seconds, **{k: None if v is None else round(v, 4) for k, v in asdict(report).items()})
+    measured = {k: None if v is None else round(v, 4) for k, v in asdict(report).items()}
+    run.finish("fit", seconds, expected, **measured, **more)
     console.print(f"fit: {found or 'too few descriptions to hold any out'} ({seconds:.1f} s)")
 
 

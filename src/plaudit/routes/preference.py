@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import time
 from array import array
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plaudit.config import RunConfig
 from plaudit.routes import base
-from plaudit.store import Run, read_batches
+from plaudit.store import Run, read_batches, read_table
+from plaudit.types import Comparison
 
 if TYPE_CHECKING:
     from plaudit.envs.base import World
@@ -51,20 +52,37 @@ class Preference(base.Route):
         from plaudit.rewards.bradley_terry import measured_fit
         from plaudit.routes.networks import Fitting, finish_fit, judged_members, save_model
 
-        start = time.perf_counter()
-        texts, pairs, probability = compared(run)
+        start, expected = time.perf_counter(), run.expected("fit")  # labels may be added while this runs
+        texts, pairs, probability, facts = labels(run)
         fitting = Fitting(run, texts, judged_members(run))
         report = measured_fit(fitting.model, pairs=fitting.targets(pairs, probability), **fitting.how)
         save_model(run, fitting)
         found = ""
         if report.held_out_accuracy is not None:
-            found = f"agrees with the judge on {report.held_out_accuracy:.0%} of {report.held_out_pairs} held-out pairs"
-        finish_fit(run, start, report, found)
+            whom = {"judge": "the judge", "person": "the person", "both": "judge and person"}[run.config.fit.labels]
+            found = f"agrees with {whom} on {report.held_out_accuracy:.0%} of {report.held_out_pairs} held-out pairs"
+        finish_fit(run, start, report, found, expected, **facts)
 
     def reward(self, run: Run, world: World) -> tuple[RewardFn, Shaping]:
         from plaudit.routes.networks import load_model_reward
 
         return load_model_reward(run, world), base.shaping(run)
+
+
+def labels(run: Run) -> tuple[list[str], NDArray[np.int64], NDArray[np.float64], dict[str, Any]]:
+    """What :func:`compared` gives, of whoever's answers the settings want, and what there is to say about them."""
+    if run.config.fit.labels == "judge":
+        return *compared(run), {}
+    from plaudit.routes.labelled import chosen
+
+    judged = [Comparison(**row) for row in read_table(run.folder / "annotate" / "comparisons.parquet")]
+    comparisons, facts = chosen(run, judged)
+    number = {
+        t: i for i, t in enumerate(dict.fromkeys(t for c in (*judged, *comparisons) for t in (c.first, c.second)))
+    }
+    pairs = np.array([(number[c.first], number[c.second]) for c in comparisons], np.int64).reshape(-1, 2)
+    probability = [np.nan if c.probability is None else c.probability for c in comparisons]
+    return list(number), pairs, np.array(probability, np.float64), facts
 
 
 def compared(run: Run) -> tuple[list[str], NDArray[np.int64], NDArray[np.float64]]:

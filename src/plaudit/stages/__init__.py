@@ -7,7 +7,8 @@ from importlib import import_module
 from pathlib import Path
 
 from plaudit.budget import Budget
-from plaudit.config import RunConfig, validate
+from plaudit.config import RunConfig
+from plaudit.config_rules import validate
 from plaudit.console import console
 from plaudit.errors import ConfigError
 from plaudit.store import STAGES, Run

@@ -210,5 +210,7 @@ class Board:
 def _decisive(config: dict[str, Any]) -> dict[str, Any]:
     copy = {k: dict(v) if isinstance(v, dict) else v for k, v in config.items()}
     for section, key in INERT:
-        copy[section].pop(key, None)
+        copy.setdefault(section, {}).pop(
+            key, None
+        )  # a section of none but such settings may be younger than the folder
     return copy

@@ -26,7 +26,7 @@ def calibrate(config: RunConfig, pairs: int = 60) -> list[Calibration]:
         )
     ways = [(name, chat) for name in registry.entries("protocols") for chat in (False, True)]
     rows = []
-    with open_shared_llm(config.llm) as llm, progress("calibrate", len(ways)) as advance:
+    with open_shared_llm(config) as llm, progress("calibrate", len(ways)) as advance:
         for name, chat in ways:
             rows.append(measure(llm, world.goal, known, name, chat))
             advance(1)

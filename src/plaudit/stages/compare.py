@@ -12,13 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from plaudit.budget import Budget
-from plaudit.config import RunConfig, validate
+from plaudit.config import RunConfig
+from plaudit.config_rules import validate
 from plaudit.console import console
 from plaudit.errors import BudgetError, PlauditError
 from plaudit.stages import prepare, stage, stages_of
 from plaudit.stages.arms import Arm
 from plaudit.stages.board import Board, Entry
-from plaudit.stages.parts import cores, make_world, settled
+from plaudit.stages.cluster import connect
+from plaudit.stages.parts import make_world, settled
 from plaudit.stages.train import finish, jobs, run_jobs
 from plaudit.store import Run, explain_disk_errors
 
@@ -31,6 +33,8 @@ def compare(config: RunConfig, arms: list[Arm], folder: str | Path, budget: Budg
     validate(config)
     config = settled(config)
     make_world(config.world)  # a world that cannot be made is no arm's failure
+    if config.cluster.on != "local":
+        connect(config.cluster)  # and neither is a cluster that is not there
     board = Board.open(Path(folder), config, arms, budget)
     with board.lock():
         for entry in board.entries:
@@ -104,7 +108,7 @@ def _train(board: Board) -> None:
     reason = ""
     if todo:
         try:
-            failed = run_jobs(todo, train.workers or cores(), train.steps, board.budget)
+            failed = run_jobs(todo, train.workers, train.steps, board.budget, board.config.cluster)
             failures = {job.folder.name: text for job, text in failed.items()}
         except BudgetError as error:
             reason = str(error)

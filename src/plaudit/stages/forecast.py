@@ -77,7 +77,7 @@ def forecast(config: RunConfig, arms: list[Arm]) -> list[Forecast]:
     with progress("pilot", 1 + len(asks)) as advance:
         pilot = _pilot(config, world, {arm.config(config).policy.history for arm in asks})
         advance(1)
-        with open_shared_llm(config.llm) if asks else contextlib.nullcontext() as llm:
+        with open_shared_llm(config) if asks else contextlib.nullcontext() as llm:
             found = []
             for arm in arms:
                 found.append(_forecast(arm, arm.config(config), world, pilot, llm))

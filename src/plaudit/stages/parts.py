@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 from collections.abc import Iterator
-from importlib import util
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +14,23 @@ from gymnasium.vector import VectorEnv
 
 from plaudit import prompts, registry
 from plaudit.config import JudgeConfig, LLMConfig, RunConfig, WorldConfig
+from plaudit.console import console
 from plaudit.envs.base import World
-from plaudit.errors import ConfigError, MissingExtraError, StoreError, did_you_mean
+from plaudit.errors import ConfigError, StoreError, did_you_mean
 from plaudit.llms.base import LLM
 from plaudit.llms.ledger import Ledger, LedgerLLM
-from plaudit.llms.openai_ways import is_server
-from plaudit.llms.replay import ReplayLLM
 from plaudit.policies.base import Policy
 from plaudit.policies.random import RandomPolicy
 from plaudit.routes.base import Route
+from plaudit.stages.models import check_llm as check_llm
+from plaudit.stages.models import make_llm as make_llm
 from plaudit.store import Run
 from plaudit.world_file import split_task
 
 EVALUATION_SEED = 800_000_000
-"""Evaluation's seeds start here; training's end below 500 million, collecting's and calibration's lie between."""
+"""Evaluation's seeds start here; training's end below 500 million, collecting's, fine-tuning's and so on lie between."""
 COLLECT_SEED = 500_000_000
+FINETUNE_SEED = 600_000_000
 CALIBRATION_SEED = 700_000_000
 
 
@@ -57,14 +59,20 @@ def settled(config: RunConfig) -> RunConfig:
 
     A file's path becomes absolute.
     """
-    filled = {"name": split_task(config.world.name)[0]} | world_choices(config.world)
-    files: dict[str, Any] = {key: getattr(config.llm, key) for key in ("ledger", "replay")}
+    files: dict[str, Any] = {key: getattr(config.llm, key) for key in ("adapter", "ledger", "replay")}
     files = {key: name and str(Path(name).absolute()) for key, name in files.items()}
+    labels = config.fit.labels_from and str(Path(config.fit.labels_from).absolute())
     return dataclasses.replace(
         config,
-        world=dataclasses.replace(config.world, **filled),
+        fit=dataclasses.replace(config.fit, labels_from=labels),
+        world=settled_world(config.world),
         llm=dataclasses.replace(config.llm, **files),
     )
+
+
+def settled_world(config: WorldConfig) -> WorldConfig:
+    """The same with all that the world leaves to choose filled in; a file's path becomes absolute."""
+    return dataclasses.replace(config, **{"name": split_task(config.name)[0]} | world_choices(config))
 
 
 def world_choices(config: WorldConfig) -> dict[str, Any]:
@@ -104,19 +112,44 @@ def open_llm(run: Run, max_failures: float = 1.0) -> Iterator[LedgerLLM]:
     """The run's model behind the run's ledgers and budget; all are closed at the end."""
     with contextlib.ExitStack() as stack:
         own, shared = (each and stack.enter_context(contextlib.closing(each)) for each in ledgers(run))
-        llm = stack.enter_context(contextlib.closing(make_llm(run.config.llm)))
+        llm = stack.enter_context(contextlib.closing(place_llm(run.config)))
         assert own is not None
-        yield LedgerLLM(llm, own, max_failures, run.budget, shared)
+        try:
+            yield LedgerLLM(llm, own, max_failures, run.budget, shared)
+        finally:
+            if again := getattr(llm, "asked_again", 0):
+                console.print(f"a worker died: up to {again:,} questions were asked twice")
+
+
+def place_llm(config: RunConfig) -> LLM:
+    """The language model, in this process or on a cluster's workers, as the settings want it."""
+    if config.cluster.on == "local" or config.llm.replay:
+        return make_llm(config.llm)
+    from plaudit.stages.cluster import spread
+
+    # Threads are a worker's own, not all that its node has.
+    threads = config.llm.threads or max(1, int(config.cluster.cpus))
+    make = functools.partial(make_llm, dataclasses.replace(config.llm, threads=threads))
+    if config.cluster.serve:
+        make = functools.partial(make_served, config.cluster.serve, config.llm)
+    return spread(make, config.cluster)
+
+
+def make_served(command: str, config: LLMConfig) -> LLM:
+    """The client of a server that this command starts."""
+    from plaudit.stages.serving import ServedLLM
+
+    return ServedLLM(command, lambda url: make_llm(dataclasses.replace(config, url=url)))
 
 
 @contextlib.contextmanager
-def open_shared_llm(config: LLMConfig) -> Iterator[LLM]:
+def open_shared_llm(config: RunConfig) -> Iterator[LLM]:
     """The model behind the ledger that runs share, where the settings name one; for what has no run of its own."""
-    with contextlib.closing(make_llm(config)) as llm:
-        if not config.ledger:
+    with contextlib.closing(place_llm(config)) as llm:
+        if not config.llm.ledger:
             yield llm
             return
-        with contextlib.closing(Ledger(Path(config.ledger))) as ledger:
+        with contextlib.closing(Ledger(Path(config.llm.ledger))) as ledger:
             yield LedgerLLM(llm, ledger)
 
 
@@ -146,12 +179,16 @@ def make_policy(config: RunConfig, name: str, world: World, seed: int) -> Policy
         return RandomPolicy(world.action_space, seed)
     if name == "expert":
         return make_expert(world)
+    return load_agent(Path(name), world, seed)
+
+
+def load_agent(folder: Path, world: World, seed: int) -> Policy:
+    """The agent in this folder."""
     from plaudit.policies.trained import TrainedPolicy
 
-    folder = Path(name)
     if not folder.is_dir():
         raise StoreError(
-            f"there is no policy {name!r}. Give 'random', 'expert' or the folder of a trained agent: "
+            f"there is no policy {str(folder)!r}. Give 'random', 'expert' or the folder of a trained agent: "
             "runs/NAME/train/ARM-SEED"
         )
     return TrainedPolicy.load(folder, world.observation_space, world.action_space, seed)
@@ -168,6 +205,10 @@ def make_expert(world: World) -> Policy:
 
 def check(config: RunConfig) -> None:
     """Raise now what a stage would raise later: a part that is missing, damaged or does not fit."""
+    if config.cluster.on != "local":
+        from plaudit.stages import cluster
+
+        cluster.check(config.cluster)
     world = make_world(config.world)
     if config.collect.policy != "llm":
         make_policy(config, config.collect.policy, world, config.seed)
@@ -175,8 +216,8 @@ def check(config: RunConfig) -> None:
         check_agent(config, world)
     route = make_route(config.route)
     route.check(config, world)
-    if route.asks or config.collect.policy == "llm":
-        check_llm(config)
+    if (route.asks or config.collect.policy == "llm") and not config.cluster.serve:  # else it is not there yet
+        check_llm(config.llm)
 
 
 def check_agent(config: RunConfig, world: World) -> None:
@@ -185,41 +226,6 @@ def check_agent(config: RunConfig, world: World) -> None:
 
     trainer_class(config.train.algorithm)
     make_agent(agent_record(config.train), world.observation_space, world.action_space)
-
-
-def check_llm(config: RunConfig) -> None:
-    """Raise now what loading the model would raise later, without loading it; a server is looked for, asked nothing."""
-    if config.llm.replay:
-        make_llm(config.llm).close()
-        return
-    if config.llm.ledger:
-        Ledger(Path(config.llm.ledger)).close()
-    if is_server(config.llm.model):
-        _make_server(config.llm, probe=False).close()
-        return
-    if "/" not in config.llm.model and not config.llm.model.endswith(".gguf"):
-        registry.find("llms", config.llm.model)  # a name, and if it is misspelt: did you mean
-    from plaudit.llms import weights
-
-    if util.find_spec("cyllama") is None:
-        raise MissingExtraError("the embedded model needs the package 'cyllama'. Type: pip install 'plaudit[embedded]'")
-    weights.resolve(config.llm.model)
-
-
-def make_llm(config: LLMConfig) -> LLM:
-    """The language model, loaded; or the ledger that stands in for it."""
-    if config.replay:
-        return ReplayLLM(config.replay, config.model)
-    if is_server(config.model):
-        return _make_server(config, probe=True)
-    cls = registry.load("llms", "embedded")
-    return cls(config.model, threads=config.threads or None, context=config.context)
-
-
-def _make_server(config: LLMConfig, probe: bool) -> LLM:
-    """The client of the server that the settings name."""
-    options = {k: v for k, v in vars(config).items() if k not in ("model", "threads", "context", "ledger", "replay")}
-    return registry.load("llms", "openai")(config.model, **options, probe=probe)
 
 
 def make_protocol(config: JudgeConfig, own: str = "pointwise") -> Any:

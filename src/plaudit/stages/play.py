@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plaudit.config import RunConfig, validate
+from plaudit.config import RunConfig
+from plaudit.config_rules import validate
 from plaudit.console import console
 from plaudit.envs.base import World
 from plaudit.errors import ConfigError

@@ -129,8 +129,8 @@ def _llm(config: RunConfig, world: World, seed: int) -> Iterator[Policy]:
             "in-context examples come from the episodes of a run: plaudit run WORLD --route llm --policy.examples 4, "
             "then plaudit play with that run's folder"
         )
-    check_llm(config)
-    with open_shared_llm(config.llm) as llm:
+    check_llm(config.llm)
+    with open_shared_llm(config) as llm:
         yield make_llm_policy(llm, world, config, seed, [])
 
 

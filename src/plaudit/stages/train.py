@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from plaudit.budget import Budget
-from plaudit.config import RunConfig
+from plaudit.config import ClusterConfig, RunConfig
 from plaudit.console import progress
 from plaudit.errors import PlauditError
 from plaudit.stages.parts import cores, make_envs, make_route, make_world, trained_arms
@@ -50,7 +50,8 @@ def train(run: Run) -> None:
     if make_route(run.config.route).makes_reward:
         run.require("fit")
     todo = jobs(run)
-    failures = run_jobs(todo, run.config.train.workers or cores(), run.config.train.steps, run.budget) if todo else {}
+    config = run.config.train
+    failures = run_jobs(todo, config.workers, config.steps, run.budget, run.config.cluster) if todo else {}
     if failures:
         first = next(iter(failures.values()))
         raise PlauditError(
@@ -91,8 +92,18 @@ def is_trained(run: Run, arm: str, seed: int) -> bool:
     return bool(load_tree(folder / "agent.safetensors").get("settings") == run.expected("train"))
 
 
-def run_jobs(waiting: Sequence[Job], workers: int, steps: int, budget: Budget) -> dict[Job, str]:
-    """Train in processes, which end with this one; returns the failures in words."""
+def run_jobs(
+    waiting: Sequence[Job], workers: int, steps: int, budget: Budget, cluster: ClusterConfig | None = None
+) -> dict[Job, str]:
+    """Train in processes, which end with this one, or on a cluster; returns the failures in words.
+
+    ``workers`` are how many at once; 0 for as many as there are processors.
+    """
+    if cluster is not None and cluster.on != "local":
+        from plaudit.stages.train_ray import run_on_ray
+
+        return run_on_ray(waiting, workers, steps, budget, cluster)
+    workers = workers or cores()
     context = multiprocessing.get_context("spawn")
     results: Any = context.Queue()
     todo, failures = list(waiting), dict[Job, str]()
@@ -150,17 +161,23 @@ def _work(job: Job, results: Any) -> None:
         if os.getppid() != parent:
             os._exit(2)  # the parent was killed: leave at once, the checkpoint is on disk
 
+    if failure := attempt(job, report):
+        results.put((job, failure))
+        raise SystemExit(REPORTED)
+
+
+def attempt(job: Job, report: Any) -> str:
+    """Train its agent; returns what went wrong, empty for nothing."""
     try:
         train_agent(Run.open(job.folder), job.arm, job.seed, report)
     except PlauditError as error:
-        results.put((job, f"{job}: {error}"))
-        raise SystemExit(REPORTED) from None
+        return f"{job}: {error}"
     except Exception as error:
         log = job.folder / "train" / f"error-{job}.txt"
         log.write_text(traceback.format_exc(), encoding="utf-8")
         said = blame(error) or f"unexpected {type(error).__name__}: {error}"
-        results.put((job, f"{job}: {said} (the whole of it: {log})"))
-        raise SystemExit(REPORTED) from None
+        return f"{job}: {said} (the whole of it: {log})"
+    return ""
 
 
 def train_agent(run: Run, arm: str, seed: int, report: Any = None) -> None:

@@ -1,0 +1,110 @@
+"""From a row to what a model is asked: the judge's own prompt, or the acting model's, filled in exactly as they fill it.
+
+    data = datasets.load_dataset("runs/finetune-wordle/data")
+    lessons = [lesson(row, "pointwise") for row in data["train"]]
+
+A pair becomes one question for a protocol that shows two observations; for one that scores observations it becomes two,
+of which the first is to score higher. Leaves out chat templates and tokens, which are the trainer's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from plaudit import prompts, registry
+from plaudit.finetune.settings import WORDINGS, AskConfig
+from plaudit.judging.rating import HIGH, LOW
+from plaudit.judging.scorer import ChoosingScorer, Scorer
+from plaudit.policies import questions
+from plaudit.prompts import Block, Prompt
+
+LETTERS = (" A", " B")
+RATINGS = tuple(f" {number}" for number in range(int(LOW), int(HIGH) + 1))
+OWN = {"next": "next", "inverse": "inverse", "action": "act", "caption": "caption"}
+"""Prompts of the kinds that no protocol asks."""
+FIELDS: dict[str, tuple[str, ...]] = {
+    "compare": ("goal", "first", "second"),
+    "next": ("goal", "observation", "action", "first", "second"),
+    "inverse": ("goal", "observation", "following", "first", "second"),
+    "action": questions.FIELDS,
+    "caption": ("goal",),
+}
+"""What is filled into a kind's prompt; a judge that scores observations is shown one of them."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a model is to learn from one row."""
+
+    kind: str
+    """The row's kind."""
+    prompts: tuple[str, ...]
+    """One question; or two about one observation each, the nearer one first, of which the first is to score higher."""
+    answers: tuple[str, ...]
+    """The answers that are weighed, as they follow the prompt; of action and caption the right one alone."""
+    right: int | None
+    """Index of the right answer; None where there are two questions."""
+    image: bytes = b""
+    """The picture that belongs to the question, as PNG; empty where it has none."""
+
+
+def scores(protocol: str) -> bool:
+    """Whether the protocol asks about one observation at a time."""
+    return issubclass(registry.load("protocols", protocol), Scorer)
+
+
+def wordings(kind: str, ask: AskConfig, count: int) -> list[str]:
+    """Names of the prompts that a kind is asked in, the one that is asked later first."""
+    usual = _usual(kind, ask)
+    own = {"action": ask.act}.get(kind, ask.prompt if kind in ("compare", "progress") else "") or usual
+    if kind == "progress" and usual != ask.protocol:
+        own = usual  # the judge's prompt shows two observations, this kind is about one
+    others = [name for name in (usual + end for end in WORDINGS) if name != own and name in prompts.names()]
+    return [own, *others][:count]
+
+
+def fields(kind: str, protocol: str) -> tuple[str, ...]:
+    """What a prompt of this kind has filled in."""
+    if kind == "progress" or (kind == "compare" and scores(protocol)):
+        return ("goal", "observation")
+    return FIELDS[kind]
+
+
+def lesson(row: Mapping[str, Any], protocol: str) -> Lesson:
+    """What the model is asked about this row, a dictionary as the data set holds it."""
+    kind, prompt = row["kind"], _prompt(row["wording"])
+    goal, answer = row["goal"], row["answer"]
+    if kind == "compare" and scores(protocol):
+        seats = (row["first"], row["second"]) if answer == "A" else (row["second"], row["first"])
+        return Lesson(kind, tuple(prompt.fill(goal=goal, observation=text) for text in seats), _answers(protocol), None)
+    if kind == "progress":
+        weighed = _answers(protocol if scores(protocol) else "pointwise")
+        right = " " + answer if weighed[0] == " Yes" else RATINGS[round(row["value"] * (len(RATINGS) - 1))]
+        return Lesson(kind, (prompt.fill(goal=goal, observation=row["observation"]),), weighed, weighed.index(right))
+    if kind == "action":
+        empty = {name: Block() for name in ("examples", "history", "reasoning")}
+        text = prompt.fill(goal=goal, rules=row["rules"], observation=row["observation"], **empty)
+        return Lesson(kind, (text,), (f" {answer}",), 0)
+    if kind == "caption":
+        return Lesson(kind, (prompt.fill(goal=goal),), (f" {answer}",), 0, row["image"]["bytes"])
+    text = prompt.fill(**{name: row[name] for name in fields(kind, protocol)})
+    return Lesson(kind, (text,), LETTERS, LETTERS.index(f" {answer}"))
+
+
+def _usual(kind: str, ask: AskConfig) -> str:
+    if kind == "compare" or (kind == "progress" and scores(ask.protocol)):
+        return ask.protocol
+    return "pointwise" if kind == "progress" else OWN[kind]
+
+
+def _answers(protocol: str) -> tuple[str, ...]:
+    cls = registry.load("protocols", protocol)
+    return cls.answers if issubclass(cls, ChoosingScorer) else RATINGS
+
+
+@cache
+def _prompt(name: str) -> Prompt:
+    return prompts.load(name)

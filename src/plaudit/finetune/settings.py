@@ -1,0 +1,111 @@
+"""Settings of ``plaudit finetune``: dataclasses that are recipe, command line and record, as in :mod:`plaudit.config`.
+
+Recipes are TOML files of their own (``recipes/finetune/WORLD.toml``). A stage that comes later adds its section here and
+its name to ``NEEDS`` in :mod:`plaudit.finetune.run`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from plaudit import registry
+from plaudit.config import LLMConfig, WorldConfig, read_recipe, recipe_files
+from plaudit.errors import ConfigError, did_you_mean
+
+KINDS = ("compare", "progress", "next", "inverse", "action", "caption")
+"""Kinds of examples: see :mod:`plaudit.finetune.tasks`."""
+USUAL = KINDS[:-1]
+"""Kinds that are made where none is named: all but those with pictures."""
+WORDINGS = ("", "-b", "-c")
+"""Ends of the names of a prompt's wordings; ``-b`` and ``-c`` ask in few words, without examples."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Examples whose answer the world knows, from episodes set apart for it."""
+
+    kinds: tuple[str, ...] = ()
+    """compare, progress, next, inverse, action, caption; none takes all but caption that the world allows."""
+    examples: int = 200
+    """Examples of each kind to train on."""
+    held_out: float = 0.2
+    """Share of the steps, and of the examples beside those to train on, that is kept for measuring."""
+    steps: int = 10_000
+    """Environment steps that the examples are taken from, over all sources and both parts."""
+    sources: tuple[str, ...] = ()
+    """Who acts: random, expert, noisy (the expert, one action in three at random), or an agent's folder; none takes random
+    and, where the world has an expert, noisy."""
+    shares: tuple[float, ...] = ()
+    """Each source's share of the steps; none shares them evenly."""
+    truth: Literal["", "value", "progress"] = ""
+    """How near the goal an observation is: by the world's value, or its progress; empty for the value where it has one."""
+    gap: float = 0.15
+    """Least difference between the two of a pair, as a share of the range that was met."""
+    same_step: float = 0.5
+    """Share of the pairs whose two were met at the same step of their episodes, so that time passed tells nothing."""
+    progress: Literal["state", "step"] = "state"
+    """What a yes means: the observation is among the nearer third, or the step that led to it came nearer."""
+    wordings: int = 1
+    """Prompts in which each kind is asked in turn, 1 to 3; the first is the one that is asked later."""
+
+
+@dataclass(frozen=True)
+class AskConfig:
+    """How the taught model will be asked later: it is taught in the same prompts."""
+
+    protocol: str = "pointwise"
+    """The judge's protocol: see plaudit list --protocols."""
+    prompt: str = ""
+    """The judge's prompt, by name or path; empty for the protocol's own."""
+    act: str = ""
+    """The acting model's prompt, by name or path; empty for plaudit's own."""
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """Teaching a model an unfamiliar world."""
+
+    world: WorldConfig = field(default_factory=WorldConfig)
+    llm: LLMConfig = field(default_factory=LLMConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    ask: AskConfig = field(default_factory=AskConfig)
+    seed: int = 0
+    """Seed of episodes, draws and the split into parts."""
+
+
+def recipes() -> dict[str, Path]:
+    """The recipes that come with plaudit, by name."""
+    return recipe_files("finetune")
+
+
+def load_recipe(name: str) -> FinetuneConfig:
+    """The recipe of this name, or the TOML file at this path."""
+    return read_recipe(FinetuneConfig, name, recipes())
+
+
+def validate(config: FinetuneConfig) -> None:
+    """Settings that fit their types but make no sense together or out of range, all checked before anything runs."""
+    registry.find("worlds", config.world.name)
+    registry.find("protocols", config.ask.protocol)
+    data = config.data
+    for kind in data.kinds:
+        if kind not in KINDS:
+            raise ConfigError(f"data.kinds: there is no kind {kind!r}.{did_you_mean(kind, KINDS)}")
+    rules = [
+        ("seed", 0 <= config.seed < 10_000, "between 0 and 9999", config.seed),
+        ("data.kinds", len(set(data.kinds)) == len(data.kinds), "different kinds", data.kinds),
+        ("data.examples", data.examples >= 10, "at least 10", data.examples),
+        ("data.held_out", 0 < data.held_out < 0.9, "above 0 and below 0.9", data.held_out),
+        ("data.steps", data.steps >= 100, "at least 100", data.steps),
+        ("data.sources", len(set(data.sources)) == len(data.sources), "different sources", data.sources),
+        ("data.shares", all(share > 0 for share in data.shares), "above 0", data.shares),
+        ("data.shares", len(data.shares) in (0, len(data.sources)), "one for each of data.sources", data.shares),
+        ("data.same_step", 0 <= data.same_step <= 1, "between 0 and 1", data.same_step),
+        ("data.gap", 0 < data.gap < 1, "above 0 and below 1", data.gap),
+        ("data.wordings", 1 <= data.wordings <= len(WORDINGS), f"between 1 and {len(WORDINGS)}", data.wordings),
+    ]
+    for path, holds, wanted, value in rules:
+        if not holds:
+            raise ConfigError(f"{path} must be {wanted}, got {value!r}.")

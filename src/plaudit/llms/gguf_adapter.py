@@ -1,0 +1,107 @@
+"""A LoRA adapter put into the weights of a GGUF model, once, in plaudit's cache: W + B A alpha / rank.
+
+    path = merged(Path("model.gguf"), Path("adapter.gguf"))   # llama.cpp's convert_lora_to_gguf.py makes such adapters
+
+The binding to llama.cpp can load an adapter and cannot switch it on, so it becomes part of the weights; what is run is
+as fast as the model alone. Matrices that the adapter touches become 16-bit floats, and are then requantised with the
+rest where the model is. Left out: adapters of embeddings, a strength other than 1. Source of the format:
+https://github.com/ggml-org/llama.cpp/blob/master/src/llama-adapter.cpp
+"""
+
+from __future__ import annotations
+
+import logging
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plaudit.errors import ConfigError, LLMError, MissingExtraError
+from plaudit.llms import weights
+
+ENDS = (".lora_a", ".lora_b")
+"""How the two factors of a matrix's change are named."""
+log = logging.getLogger(__name__)
+
+
+def check(adapter: Path) -> None:
+    """Raise where this is no adapter that can be merged."""
+    if find_spec("gguf") is None:
+        raise MissingExtraError("an adapter needs the package 'gguf'. Type: pip install 'plaudit[transformers]'")
+    if not adapter.is_file():
+        raise ConfigError(
+            f"there is no adapter {adapter}. For a GGUF model it is a .gguf file, made by llama.cpp's "
+            "convert_lora_to_gguf.py; a folder of peft's is one for --llm transformers:FOLDER."
+        )
+    weights.header(adapter)
+
+
+def merged(base: Path, adapter: Path) -> Path:
+    """The model with the adapter in its weights."""
+    check(adapter)
+    known = f"{weights.fingerprint(base)}-{weights.fingerprint(adapter)}"
+    target = weights.cache_dir() / "merged" / known / base.name
+    if not target.is_file():
+        log.warning("putting the adapter %s into the weights of %s, once, as %s", adapter.name, base.name, target)
+        try:
+            with weights.replacing(target) as temporary:
+                _merge(base, adapter, temporary)
+        except (OSError, ValueError, KeyError, NotImplementedError) as error:
+            raise LLMError(f"the adapter {adapter} cannot be put into {base}: {str(error)[:300]}") from error
+    return target
+
+
+def _merge(base: Path, adapter: Path, target: Path) -> None:
+    import gguf
+
+    model, lora = gguf.GGUFReader(base), gguf.GGUFReader(adapter)
+    kind, made_for = _said(model, "general.architecture"), _said(lora, "general.architecture")
+    if (_said(lora, "general.type"), _said(lora, "adapter.type")) != ("adapter", "lora") or kind != made_for:
+        raise ValueError(f"it is no LoRA adapter for a model of the kind {kind!r}; it says {made_for!r}")
+    changes = _changes(lora)
+    shapes = {tensor.name: tuple(reversed(tensor.shape.tolist())) for tensor in model.tensors}
+    for name, change in changes.items():
+        if shapes.get(name) != change.shape:
+            raise ValueError(f"it is for another model: {name} is {shapes.get(name)} here, {change.shape} there")
+    writer = gguf.GGUFWriter(target, str(kind))
+    for field in model.fields.values():
+        if field.name == "general.architecture" or field.name.startswith("GGUF."):  # the writer has its own
+            continue
+        array = field.types[0] == gguf.GGUFValueType.ARRAY
+        writer.add_key_value(field.name, field.contents(), field.types[0], field.types[-1] if array else None)
+    for tensor in model.tensors:
+        if tensor.name in changes:
+            whole = gguf.dequantize(tensor.data, tensor.tensor_type) + changes[tensor.name]
+            writer.add_tensor(tensor.name, whole.astype(np.float16))
+        else:
+            writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _changes(lora: Any) -> dict[str, NDArray[np.float32]]:
+    """What is to be added to each matrix, by its name."""
+    import gguf
+
+    factors = {tensor.name: gguf.dequantize(tensor.data, tensor.tensor_type) for tensor in lora.tensors}
+    names = {name.removesuffix(end) for name in factors for end in ENDS if name.endswith(end)}
+    others = sorted(
+        {name for name in factors if not name.endswith(ENDS)} | {n for n in names if n.startswith("token_")}
+    )
+    if others or not names:
+        raise ValueError(f"only changes of matrices can be merged, and it has {', '.join(others[:3]) or 'none'}")
+    alpha = float(_said(lora, "adapter.lora.alpha") or 0)
+    changes = {}
+    for name in names:
+        a, b = (factors[name + end].astype(np.float32) for end in ENDS)
+        changes[name] = (b @ a) * np.float32(alpha / b.shape[1] if alpha else 1.0)
+    return changes
+
+
+def _said(reader: Any, key: str) -> Any:
+    field = reader.get_field(key)
+    return field.contents() if field else None
