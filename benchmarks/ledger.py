@@ -1,22 +1,24 @@
 """The ledger's speed: look-ups, inserts, finding what is left to do, and memory; a plain sqlite3 loop as reference.
 
-    python benchmarks/ledger.py                  # a million judgements, some minutes, 2 GB in a temporary folder
+    python benchmarks/ledger.py                  # a million judgements, some minutes, 5 GB in a temporary folder
     python benchmarks/ledger.py --rows 100000
 
 *Plain* is what a script would write: the same columns, ``executemany`` in batches of the same size, ``SELECT`` by key one
-at a time, in a file with SQLite's own settings; both take turns. Keys and JSON are part of the ledger's time.
+at a time, in a file with SQLite's own settings; both take turns, batch by batch, up to the full size. Keys and JSON are
+part of the ledger's time.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import resource
 import sqlite3
-import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,70 +56,75 @@ class Plain:
         return [Reply(**json.loads(row[0])) for row in rows if row]
 
 
-def clock(work: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+class Clock:
+    """Wall and processor seconds by name; on a busy machine the two differ."""
+
+    def __init__(self) -> None:
+        self.wall, self.processor = defaultdict[str, float](float), defaultdict[str, float](float)
+
+    @contextlib.contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        wall, processor = time.perf_counter(), time.process_time()
+        yield
+        self.wall[name] += time.perf_counter() - wall
+        self.processor[name] += time.process_time() - processor
+
+    def rate(self, name: str, count: int) -> None:
+        """Print how many in a second."""
+        print(f"{name:24}{count / self.wall[name]:12,.0f} per s{count / self.processor[name]:12,.0f} by processor time")
+
+    def time(self, name: str) -> None:
+        """Print how long it took."""
+        print(f"{name:24}{self.wall[name]:12.2f} s    {self.processor[name]:12.2f} by processor time", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", type=int, default=1_000_000, help="judgements in the large ledger")
     parser.add_argument("--batch", type=int, default=1000, help="answers in one insert")
-    parser.add_argument("--rounds", type=int, default=5, help="interleaved repetitions; medians are printed")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        filled_in_turns(Path(folder), options.rows, options.batch)
         annotating(Path(folder))
-        small(Path(folder), options.batch, options.rounds)
-        large(Path(folder) / "large.sqlite", options.rows, options.batch)
 
 
-def small(folder: Path, batch: int, rounds: int, count: int = 10_000) -> None:
-    """Inserts and look-ups, beside the plain loop."""
-    ours, plain = Ledger(folder / "ours.sqlite"), Plain(folder / "plain.sqlite")
-    seconds: dict[str, list[float]] = {name: [] for name in ("insert", "insert plain", "look up", "look up plain")}
-    for number in range(rounds):
-        asked = requests(number * count, (number + 1) * count)
-        parts = [asked[i : i + batch] for i in range(0, count, batch)]
-        keys = [request.key("m") for request in asked]
-        works: dict[str, Callable[[], Any]] = {
-            "insert": lambda parts=parts: [ours.add("m", "choose", [(r, REPLY) for r in part]) for part in parts],
-            "insert plain": lambda parts=parts: [plain.add(part) for part in parts],
-            "look up": lambda keys=keys: ours.find(keys),
-            "look up plain": lambda keys=keys: plain.find(keys),
-        }
-        for name, work in works.items():
-            seconds[name].append(clock(work))
-    for name, times in seconds.items():
-        print(f"{name:16}{count / statistics.median(times):12,.0f} per s")
-
-
-def large(path: Path, rows: int, batch: int) -> None:
-    """A ledger of ``rows`` judgements: filled, opened, and searched for what is left of a few more."""
-    ledger = Ledger(path)
-    seconds = clock(
-        lambda: [ledger.add("m", "choose", [(r, REPLY) for r in requests(i, i + batch)]) for i in range(0, rows, batch)]
-    )
-    print(f"{rows:,} inserted at {rows / seconds:,.0f} per s, {path.stat().st_size / 2**30:.2f} GB")
-    ledger.close()
-    start = time.perf_counter()
-    ledger = Ledger(path)
-    opened = time.perf_counter()
-    spend = ledger.spend()
-    summed = time.perf_counter()
-    left, searching, keys_s = 0, 0.0, 0.0
-    for i in range(0, rows + 1000, 10_000):
-        asked = requests(i, min(i + 10_000, rows + 1000))
-        begun = time.perf_counter()
-        keys = [request.key("m") for request in asked]
-        known = time.perf_counter()
-        left += len(ledger.missing(keys))
-        searching, keys_s = searching + time.perf_counter() - known, keys_s + known - begun
-    assert spend.answers == rows and left == 1000, (spend, left)
-    print(
-        f"open {opened - start:.2f} s, totals {summed - opened:.2f} s, what is left {searching:.2f} s + keys {keys_s:.2f} s"
-    )
-    ledger.close()
+def filled_in_turns(folder: Path, rows: int, batch: int) -> None:
+    """A ledger of ``rows`` judgements and a plain file: filled in turns, opened, looked into, what is left found."""
+    path, clock = folder / "ours.sqlite", Clock()
+    ours, plain = Ledger(path), Plain(folder / "plain.sqlite")
+    for start in range(0, rows, batch):
+        asked = requests(start, start + batch)
+        with clock("insert"):
+            ours.add("m", "choose", [(request, REPLY) for request in asked])
+        with clock("insert plain"):
+            plain.add(asked)
+    clock.rate("insert", rows)
+    clock.rate("insert plain", rows)
+    print(f"{rows:,} judgements, {path.stat().st_size / 2**30:.2f} GB")
+    ours.close()
+    with clock("open"):
+        ours = Ledger(path)
+    with clock("add up"):
+        spend = ours.spend()
+    left, looked = list[str](), 0
+    for start in range(0, rows + 1000, 10_000):
+        asked = requests(start, min(start + 10_000, rows + 1000))
+        with clock("keys"):
+            keys = [request.key("m") for request in asked]
+        with clock("find what is left"):
+            left += ours.missing(keys)
+        some = keys[:: max(1, rows // 100_000)]  # reading all answers would take as long as all else
+        with clock("look up"):
+            found = ours.find(some)
+        with clock("look up plain"):
+            assert len(plain.find(some)) == len(found)
+        looked += len(some)
+    assert spend.answers == rows and len(left) == 1000, (spend, len(left))
+    for name in ("open", "add up", "keys", "find what is left"):
+        clock.time(name)
+    clock.rate("look up", looked)
+    clock.rate("look up plain", looked)
+    ours.close()
 
 
 def annotating(folder: Path) -> None:

@@ -7,6 +7,7 @@ from scipy.stats import spearmanr
 from plaudit.envs.gridworld import DoorKey, DoorKeyVector
 from plaudit.errors import ConfigError, PlauditError
 from plaudit.rewards import bradley_terry as bt
+from plaudit.rewards import fitting, reward_net
 from plaudit.rewards.base import Transitions
 from plaudit.rewards.controls import ConstantReward, TaskReward
 from plaudit.rewards.preference import PreferenceReward
@@ -52,6 +53,26 @@ def test_a_coin_cannot_be_learnt():
     pairs = bt.targets(coin, {t: i for i, t in enumerate(texts)}, "soft", "half")
     report = bt.measured_fit(RewardModel("text", SPACE, 32, 1, 0), texts, pairs, 0.3, OPTIONS, seed=0)
     assert abs(report.held_out_accuracy - 0.5) < 4 * np.sqrt(0.25 / report.held_out_pairs)
+
+
+@pytest.mark.parametrize("segmented", [False, True])
+def test_of_many_items_only_those_of_a_batch_are_computed(monkeypatch, segmented):
+    texts, _, comparisons = planted(noise=0.5)
+    pairs = bt.targets(comparisons, {t: i for i, t in enumerate(texts)}, "soft", "half")
+    segments = np.stack([np.arange(len(texts)), np.arange(len(texts))[::-1]], axis=1) if segmented else None
+    model, few = RewardModel("text", SPACE, 8, 2, seed=0), bt.FitOptions(20, 16, 3e-3, 1e-3)
+    monkeypatch.setattr(reward_net, "PART", 7)  # rewards of all are computed in parts too
+    rewards = []
+    for most in (10_000, 0):
+        monkeypatch.setattr(fitting, "WHOLE", most)
+        bt.fit(model, texts, pairs, few, 0, segments)
+        rewards.append(model(texts))
+    # Preferences leave the mean open: its gradient is rounding alone, which Adam makes steps of.
+    np.testing.assert_allclose(*(each - each.mean() for each in rewards), atol=1e-4)
+    assert np.ptp(rewards[0]) > 0.05
+    packed = model.pack(texts)
+    np.testing.assert_array_equal(model(packed.rows(np.array([5, 2]))), model([texts[5], texts[2]]))
+    np.testing.assert_array_equal(model(packed), rewards[1])
 
 
 def test_failures_never_become_targets():

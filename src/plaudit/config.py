@@ -112,8 +112,8 @@ class JudgeConfig:
     """Consecutive observations that are judged as one item."""
     rounds: int = 1
     """Batches in which the items (or pairs) are asked; after each the reward is fitted and its accuracy measured."""
-    selection: Literal["uniform", "disagreement"] = "uniform"
-    """What later rounds ask about: drawn at random, or where the ensemble disagrees most."""
+    selection: Literal["uniform", "disagreement", "transitive"] = "uniform"
+    """Random pairs; in later rounds those the ensemble disputes; or only those that no earlier answers settle."""
     patience: int = 0
     """Stop asking after so many rounds without a gain in held-out accuracy; 0 asks all."""
     max_failures: float = 0.1

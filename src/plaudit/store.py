@@ -17,8 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, is_dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, fields, is_dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import IO, Any, ClassVar, Generic, Self, TypeVar, cast
@@ -334,11 +334,52 @@ def read_json(path: Path) -> Any:
 def write_table(path: Path, rows: Sequence[Any]) -> None:
     """Dictionaries or records of one kind as a Parquet file, atomically."""
     import pyarrow as pa
+
+    _write(path, pa.Table.from_pylist([asdict(r) if is_dataclass(r) and not isinstance(r, type) else r for r in rows]))
+
+
+def write_columns(path: Path, columns: dict[str, Any]) -> None:
+    """Lists or arrays of one length as a Parquet file, atomically: for what is too long for a dictionary for each row."""
+    import pyarrow as pa
+
+    _write(path, pa.table(columns))
+
+
+def _write(path: Path, table: Any) -> None:
     import pyarrow.parquet as pq
 
-    table = pa.Table.from_pylist([asdict(r) if is_dataclass(r) and not isinstance(r, type) else r for r in rows])
     with atomic(path) as file:
         pq.write_table(table, file, compression="zstd")
+
+
+@contextlib.contextmanager
+def table_writer(path: Path, kind: type) -> Iterator[Callable[[Sequence[Any]], None]]:
+    """What is yielded appends records of one dataclass to a Parquet file that appears whole or not at all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    types = {"str": pa.string(), "float": pa.float64(), "int": pa.int64()}
+    hints = {f.name: str(f.type).removesuffix(" | None") for f in fields(kind)}
+    schema = pa.schema([(name, types.get(hint, pa.string())) for name, hint in hints.items()])
+    with atomic(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+
+        def append(records: Sequence[Any]) -> None:
+            writer.write_table(pa.table([[getattr(r, name) for r in records] for name in hints], schema=schema))
+
+        yield append
+
+
+def read_batches(path: Path, columns: Sequence[str], rows: int = 8192) -> Iterator[dict[str, list[Any]]]:
+    """Some columns of a Parquet file, so many rows at a time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(rows, columns=list(columns)):
+                yield batch.to_pydict()
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from None
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ holds no value, so that it can be counted but never trained on.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -103,13 +103,32 @@ def failure_rate(records: Iterable[Judgement | Comparison]) -> float:
     return sum(s in FAILED for s in statuses) / max(1, len(statuses))
 
 
-def seat_statistics(comparisons: Sequence[Comparison]) -> SeatStatistics:
+class Seats:
+    """Counts of what seat statistics are made of, over any number of comparisons."""
+
+    def __init__(self) -> None:
+        self._both = self._flips = self._named = self._first = 0
+
+    def add(self, comparisons: Iterable[Comparison]) -> None:
+        """Count these."""
+        for c in comparisons:
+            self._both += c.flipped is not None
+            self._flips += bool(c.flipped)
+            # An answer that names neither seat says nothing about a preference for one.
+            named = [c.forward > 0.5] if c.forward is not None and c.forward != 0.5 else []
+            named += [c.backward < 0.5] if c.backward is not None and c.backward != 0.5 else []
+            self._named += len(named)
+            self._first += sum(named)
+
+    @property
+    def statistics(self) -> SeatStatistics:
+        """Of all that was added."""
+        flips = self._flips / self._both if self._both else None
+        return SeatStatistics(self._both, flips, self._first / self._named if self._named else None)
+
+
+def seat_statistics(comparisons: Iterable[Comparison]) -> SeatStatistics:
     """Flip rate of the comparisons that were answered in both orders; how often any answer named the first seat."""
-    both = [(c.forward, c.backward) for c in comparisons if c.forward is not None and c.backward is not None]
-    flips = sum((there - 0.5) * (back - 0.5) < 0 for there, back in both)
-    # An answer that names neither seat says nothing about a preference for one.
-    forward = [c.forward for c in comparisons if c.forward is not None and c.forward != 0.5]
-    backward = [c.backward for c in comparisons if c.backward is not None and c.backward != 0.5]
-    named_first = [there > 0.5 for there in forward] + [back < 0.5 for back in backward]
-    rate = sum(named_first) / len(named_first) if named_first else None
-    return SeatStatistics(len(both), flips / len(both) if both else None, rate)
+    seats = Seats()
+    seats.add(comparisons)
+    return seats.statistics

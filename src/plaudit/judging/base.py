@@ -9,7 +9,8 @@ two kinds: a :class:`plaudit.judging.scorer.Scorer` is asked about one observati
 from __future__ import annotations
 
 import typing
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from plaudit.errors import JudgeFailedError
@@ -17,6 +18,8 @@ from plaudit.llms.base import LLM, Arrived
 from plaudit.prompts import Prompt
 from plaudit.types import FAILED, Comparison, Judgement
 
+PART = 8192
+"""Questions whose prompts and answers are in memory at once."""
 Pair = tuple[str, str]
 """Descriptions of two observations."""
 
@@ -44,10 +47,16 @@ class Protocol(typing.Protocol):
 def check_failures(records: Sequence[Judgement | Comparison], limit: float) -> None:
     """Stop where more than this share of the judgements failed: the rest would not be trusted either."""
     failed = [r for r in records if r.status in FAILED]
-    if len(failed) > limit * len(records):
-        kinds = ", ".join(f"{sum(r.status == k for r in failed)} {k}" for k in FAILED)
+    check_failed(Counter(r.status for r in records), failed[-1].reply if failed else "", limit)
+
+
+def check_failed(by_status: Mapping[str, int], reply: str, limit: float) -> None:
+    """The same of counts; ``reply`` is the last one that failed."""
+    total, failed = sum(by_status.values()), sum(by_status.get(kind, 0) for kind in FAILED)
+    if failed > limit * total:
+        kinds = ", ".join(f"{by_status.get(kind, 0)} {kind}" for kind in FAILED)
         raise JudgeFailedError(
-            f"{len(failed)} of {len(records)} judgements failed ({kinds}), more than the limit of {limit:.0%}. "
-            f"The last reply was: {failed[-1].reply[:200]!r}. Look at them in the run's judgements, then try another "
+            f"{failed} of {total} judgements failed ({kinds}), more than the limit of {limit:.0%}. "
+            f"The last reply was: {reply[:200]!r}. Look at them in the run's judgements, then try another "
             "protocol (plaudit calibrate) or another model (--llm), or raise --judge.max-failures."
         )

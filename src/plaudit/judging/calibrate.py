@@ -75,7 +75,8 @@ def measure(llm: LLM, goal: str, pairs: Sequence[Pair], protocol: str, chat: boo
     judge = registry.load("protocols", protocol)(prompts.load(protocol), chat=chat)
     start = time.perf_counter()
     comparisons = judge.compare(llm, goal, seated)
-    seconds = time.perf_counter() - start
+    # What a ledger knew already took its time when it was asked.
+    seconds = max(time.perf_counter() - start, sum(c.seconds for c in comparisons))
     seats = seat_statistics(comparisons)
     rights = [_right(c, bool(heads)) for c, heads in zip(comparisons, coin, strict=True)]
     answered = [r for r in rights if r is not None]

@@ -39,7 +39,7 @@ class Rating(Scorer):
     max_tokens: int = 8
     """New tokens of one answer; more for a model that reasons first."""
 
-    def judge(self, llm: LLM, goal: str, texts: Sequence[str], arrived: Arrived | None = None) -> list[Judgement]:
+    def judge_part(self, llm: LLM, goal: str, texts: Sequence[str], arrived: Arrived | None) -> list[Judgement]:
         filled = [self.prompt.fill(goal=goal, observation=text) for text in texts]
         requests = [Request(t, chat=self.chat, max_tokens=self.max_tokens, stop=("\n",)) for t in filled]
         replies = ask_twice(llm, requests, parse, REMINDER, arrived)

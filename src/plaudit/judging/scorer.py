@@ -6,21 +6,19 @@ P(a > b) = sigmoid(sharpness * (s_a - s_b) / standard deviation of s). Equal sco
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from plaudit.judging.base import Pair
+from plaudit.judging.base import PART, Pair
 from plaudit.judging.replies import checked
 from plaudit.llms.base import LLM, Arrived, Reply, Request
 from plaudit.llms.reading import cost
 from plaudit.prompts import Prompt
 from plaudit.types import Comparison, Judgement
-
-PART = 8192
-"""Observations whose prompts are in memory at once."""
 
 
 class Scorer(ABC):
@@ -30,8 +28,15 @@ class Scorer(ABC):
     """How decided P(a > b) is when two scores lie one standard deviation apart."""
 
     @abstractmethod
+    def judge_part(self, llm: LLM, goal: str, texts: Sequence[str], arrived: Arrived | None) -> list[Judgement]:
+        """One judgement for each of a few descriptions, in order."""
+
     def judge(self, llm: LLM, goal: str, texts: Sequence[str], arrived: Arrived | None = None) -> list[Judgement]:
         """One judgement for each description, in order."""
+        judged: list[Judgement] = []
+        for start in range(0, len(texts), PART):
+            judged += self.judge_part(llm, goal, texts[start : start + PART], arrived)
+        return judged
 
     def compare(self, llm: LLM, goal: str, pairs: Sequence[Pair], arrived: Arrived | None = None) -> list[Comparison]:
         """One comparison for each pair; every distinct description is asked about once."""
@@ -40,10 +45,15 @@ class Scorer(ABC):
 
     def pair_up(self, judgements: Sequence[Judgement], pairs: Sequence[Pair]) -> list[Comparison]:
         """Comparisons out of scores; a pair with a failed judgement fails with it."""
-        by_text = {j.text: j for j in judgements}
-        scale = self.sharpness / max(float(np.std([j.value for j in judgements if j.value is not None] or [1])), 1e-6)
-        paid: set[str] = set()  # each judgement's cost goes to the first pair that uses it
-        return [_comparison(by_text[a], by_text[b], scale, paid) for a, b in pairs]
+        number = {j.text: i for i, j in enumerate(judgements)}
+        numbers = np.array([(number[a], number[b]) for a, b in pairs], np.int64).reshape(-1, 2)
+        scale = self.scale(j.value for j in judgements if j.value is not None)
+        by_number = dict(enumerate(judgements))
+        return list(paired(by_number, numbers, scale, np.zeros(len(judgements), bool)))
+
+    def scale(self, values: Iterable[float]) -> float:
+        """Log-odds for each unit by which two of these scores differ."""
+        return self.sharpness / max(float(np.std(list(values) or [1])), 1e-6)
 
     def requests(self, pairs: Sequence[Pair]) -> int:
         """One for each distinct description."""
@@ -68,14 +78,10 @@ class ChoosingScorer(Scorer):
     def score(self, reply: Reply) -> tuple[float, str]:
         """The number, and what was said, of a reply that is whole."""
 
-    def judge(self, llm: LLM, goal: str, texts: Sequence[str], arrived: Arrived | None = None) -> list[Judgement]:
-        judged: list[Judgement] = []
-        for start in range(0, len(texts), PART):
-            part = texts[start : start + PART]
-            filled = (self.prompt.fill(goal=goal, observation=text) for text in part)
-            asked = [Request(text, chat=self.chat, answers=self.answers) for text in filled]
-            judged += (self._judgement(t, r) for t, r in zip(part, llm.choose(asked, arrived), strict=True))
-        return judged
+    def judge_part(self, llm: LLM, goal: str, texts: Sequence[str], arrived: Arrived | None) -> list[Judgement]:
+        filled = (self.prompt.fill(goal=goal, observation=text) for text in texts)
+        asked = [Request(text, chat=self.chat, answers=self.answers) for text in filled]
+        return [self._judgement(t, r) for t, r in zip(texts, llm.choose(asked, arrived), strict=True)]
 
     def _judgement(self, text: str, reply: Reply) -> Judgement:
         reply = checked(reply, len(self.answers))
@@ -85,9 +91,23 @@ class ChoosingScorer(Scorer):
         return Judgement(text, "ok", value, said, **cost(reply))
 
 
-def _comparison(a: Judgement, b: Judgement, scale: float, paid: set[str]) -> Comparison:
-    fresh = [j for j in (a, b) if j.text not in paid]
-    paid.update(j.text for j in fresh)
+def preferences(first: NDArray[np.float64], second: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
+    """P(first is better) of these scores, ``(n,)``; NaN where either is."""
+    with np.errstate(invalid="ignore"):
+        return 1 / (1 + np.exp(-np.clip(scale * (first - second), -30, 30)))
+
+
+def paired(
+    judged: Mapping[int, Judgement], pairs: NDArray[np.int64], scale: float, paid: NDArray[np.bool_]
+) -> Iterator[Comparison]:
+    """Comparisons of judgements by number; a judgement's cost goes to the first pair that uses it, then it is ``paid``."""
+    for a, b in pairs.tolist():
+        fresh = [judged[i] for i in (a, b) if not paid[i]]
+        paid[[a, b]] = True
+        yield _comparison(judged[a], judged[b], scale, fresh)
+
+
+def _comparison(a: Judgement, b: Judgement, scale: float, fresh: Sequence[Judgement]) -> Comparison:
     spent: dict[str, Any] = {k: sum(getattr(j, k) for j in fresh) for k in ("tokens", "seconds", "usd")}
     reply = f"{a.reply} | {b.reply}"
     if a.value is None or b.value is None:

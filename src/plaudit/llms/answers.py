@@ -19,7 +19,7 @@ import socket
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,13 +132,18 @@ class Ledger:
     def missing(self, keys: Sequence[str]) -> list[str]:
         """Those of these keys that are still to be asked, in order; reads no answer, so it is faster than ``find``."""
         known = {key for (key,) in self._query("SELECT key FROM answers WHERE key IN", keys)}
-        if known:
-            # By this index, or SQLite reads each row, texts and all, to see its status.
-            failed = "SELECT key FROM answers INDEXED BY failures WHERE status = 'error' AND key IN"
-            known -= {key for (key,) in self._query(failed, keys)}
+        # By this index, or SQLite reads each row, texts and all, to see its status.
+        failed = "SELECT key FROM answers INDEXED BY failures WHERE status = 'error'"
+        if known and self._any(failed):
+            known -= {key for (key,) in self._query(f"{failed} AND key IN", keys)}
         return [key for key in keys if key not in known]
 
+    def _any(self, query: str) -> bool:
+        with self._explain():
+            return self._db.execute(f"{query} LIMIT 1").fetchone() is not None
+
     def _query(self, query: str, keys: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        keys = sorted(keys)  # neighbours lie on the same pages
         with self._explain():
             for start in range(0, len(keys), PART):
                 part = keys[start : start + PART]
@@ -161,12 +166,22 @@ class Ledger:
         with contextlib.suppress(sqlite3.Error), self._db:  # an error that led here is the one to be told
             self._db.execute("DELETE FROM claims WHERE owner = ?", self._who[2:])
 
-    def add(self, model: str, kind: str, answered: Iterable[tuple[Request, Reply]], source: str = "") -> None:
-        """Store answers in one transaction; ``source`` names the ledger that they were taken over from."""
+    def add(
+        self,
+        model: str,
+        kind: str,
+        answered: Sequence[tuple[Request, Reply]],
+        source: str = "",
+        keys: Sequence[str] | None = None,
+    ) -> None:
+        """Store answers in one transaction; ``source`` names the ledger that they were taken over from.
+
+        ``keys`` are the requests' own, where they are known already.
+        """
         now = time.time()
         rows = [
             (
-                request.key(model),
+                key,
                 model,
                 kind,
                 reply.status,
@@ -178,7 +193,7 @@ class Ledger:
                 _JSON.encode(request.record()),
                 _ASCII.encode(vars(reply)),  # a model may write what UTF-8 cannot hold
             )
-            for request, reply in answered
+            for key, (request, reply) in zip(keys or [r.key(model) for r, _ in answered], answered, strict=True)
         ]
         # A failure that is asked again is replaced, but what it cost is kept.
         sums = ", ".join(f"{c} = {c + ' + ' if not source else ''}excluded.{c}" for c in ("tokens", "seconds", "usd"))

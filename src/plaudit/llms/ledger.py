@@ -105,7 +105,7 @@ class LedgerLLM:
         found = where.find(rest)
         if found and where is not self.ledger:
             taken = [(asking.requests[key], reply) for key, reply in found.items()]
-            self.ledger.add(self.name, asking.kind, taken, str(where.path))
+            self.ledger.add(self.name, asking.kind, taken, str(where.path), list(found))
         asking.note(found)
         asking.check(self.max_failures)
         return [key for key in rest if key not in found]
@@ -149,8 +149,8 @@ class LedgerLLM:
             tokens = sum(reply.prompt_tokens + reply.new_tokens for reply in came.values())
             self.budget.spend(len(came), tokens, sum(reply.usd for reply in came.values()))
         if self.shared is not None:
-            self.shared.add(self.name, asking.kind, answered)
-        self.ledger.add(self.name, asking.kind, answered, self._source)
+            self.shared.add(self.name, asking.kind, answered, keys=list(came))
+        self.ledger.add(self.name, asking.kind, answered, self._source, list(came))
         asking.note(came)
 
 

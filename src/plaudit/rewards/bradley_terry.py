@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from torch.nn import functional as F
 
 from plaudit.errors import ConfigError
 from plaudit.rewards.fitting import FitOptions as FitOptions
-from plaudit.rewards.fitting import Segments, disagreement, held_out_items, item_rewards, optimise
+from plaudit.rewards.fitting import Observations, Segments, disagreement, held_out_items, item_rewards, optimise
 from plaudit.rewards.reward_net import RewardModel
 from plaudit.types import Comparison
 
@@ -71,13 +70,18 @@ def targets(comparisons: Sequence[Comparison], index: dict[str, int], target: st
 
     What both orders came to is averaged already: it is the comparison's probability.
     """
-    answered = [c for c in comparisons if c.probability is not None]
-    kept = [c for c in answered if ties == "half" or c.probability != 0.5]
-    values = np.array([c.probability for c in kept], np.float32)
+    items = np.array([(index[c.first], index[c.second]) for c in comparisons], np.int64).reshape(-1, 2)
+    probability = [np.nan if c.probability is None else c.probability for c in comparisons]
+    return usable(items, np.array(probability, np.float64), target, ties)
+
+
+def usable(items: NDArray[np.int64], probability: NDArray[np.float64], target: str, ties: str) -> Pairs:
+    """The same of numbers of two items each, ``(n, 2)``, and P(first preferred), NaN where it is not known."""
+    kept = ~np.isnan(probability) & ((ties == "half") | (probability != 0.5))
+    values = probability[kept].astype(np.float32)
     if target == "hard":
         values = np.where(values == 0.5, 0.5, values > 0.5).astype(np.float32)
-    ids = np.array([(index[c.first], index[c.second]) for c in kept], np.int64).reshape(-1, 2)
-    return Pairs(ids[:, 0], ids[:, 1], values)
+    return Pairs(items[kept, 0], items[kept, 1], values)
 
 
 def split(pairs: Pairs, items: int, held_out: float, rng: np.random.Generator) -> tuple[Pairs, Pairs]:
@@ -100,7 +104,7 @@ def split(pairs: Pairs, items: int, held_out: float, rng: np.random.Generator) -
 
 def fit(
     model: RewardModel,
-    observations: Sequence[Any],
+    observations: Observations,
     pairs: Pairs,
     options: FitOptions,
     seed: int,
@@ -116,12 +120,12 @@ def fit(
         return F.binary_cross_entropy_with_logits(difference, torch.from_numpy(pairs.target[rows]))
 
     model.restart()
-    optimise(model, observations, segments, len(pairs), loss, options, seed)
+    optimise(model, observations, segments, np.stack([pairs.first, pairs.second], axis=1), loss, options, seed)
 
 
 def measured_fit(
     model: RewardModel,
-    observations: Sequence[Any],
+    observations: Observations,
     pairs: Pairs,
     held_out: float,
     options: FitOptions,
@@ -129,6 +133,7 @@ def measured_fit(
     segments: Segments = None,
 ) -> FitReport:
     """Fit to a part of the pairs, measure on the rest, then fit to all: rare items are too few to learn without them."""
+    observations = model.pack(observations)
     items = len(observations) if segments is None else len(segments)
     train, held = split(pairs, items, held_out, np.random.default_rng(seed))
     fit(model, observations, train, options, seed, segments)

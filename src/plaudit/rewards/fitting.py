@@ -13,13 +13,17 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from plaudit.rewards.reward_net import RewardModel
+from plaudit.rewards.reward_net import Packed, RewardModel
 
 Segments = NDArray[np.int64] | None
+Observations = Sequence[Any] | Packed
+"""Descriptions or observations; packed once where they are used more than once."""
 Loss = Callable[[Tensor, NDArray[np.int64]], Tensor]
 """From the rewards of all items ``(items,)`` and the rows of a batch to a number."""
+WHOLE = 2048
+"""Observations up to which all rewards are computed in every step; of more, only those that the batch is about."""
 
 
 @dataclass(frozen=True)
@@ -48,29 +52,38 @@ def held_out_items(items: int, share: float, rng: np.random.Generator) -> NDArra
 
 def optimise(
     model: RewardModel,
-    observations: Sequence[Any],
+    observations: Observations,
     segments: Segments,
-    labels: int,
+    labels: NDArray[np.int64],
     loss: Loss,
     options: FitOptions,
     seed: int,
 ) -> None:
-    """Fit every network, each in an order of its own, on batches of rows below ``labels``."""
+    """Fit every network, each in an order of its own, on batches of labels; ``labels`` are each one's items, ``(n, k)``."""
     packed = model.pack(observations)
     members = None if segments is None else torch.from_numpy(segments)
+    count = len(labels)
     for number, net in enumerate(model.nets):
         generator = torch.Generator().manual_seed(1000 * seed + number)
         optimizer = torch.optim.AdamW(net.parameters(), options.learning_rate, weight_decay=options.weight_decay)
         for _ in range(options.steps):
-            rows = torch.randint(labels, (min(options.batch, labels),), generator=generator).numpy()
-            rewards = net(packed)
+            rows = torch.randint(count, (min(options.batch, count),), generator=generator).numpy()
+            rewards = _rewards(net, packed, labels[rows] if segments is None else segments[labels[rows]])
             value = loss(rewards if members is None else rewards[members].mean(dim=1), rows)
             optimizer.zero_grad()
             value.backward()
             optimizer.step()
 
 
-def item_rewards(model: RewardModel, observations: Sequence[Any], segments: Segments = None) -> NDArray[np.float32]:
+def _rewards(net: nn.Module, packed: Packed, needed: NDArray[np.int64]) -> Tensor:
+    """Rewards of all observations; where they are many, only the needed ones, and 0 for the rest."""
+    if len(packed) <= WHOLE:
+        return net(packed.tensors)
+    numbers = np.unique(needed)
+    return torch.zeros(len(packed)).index_put((torch.from_numpy(numbers),), net(packed.rows(numbers).tensors))
+
+
+def item_rewards(model: RewardModel, observations: Observations, segments: Segments = None) -> NDArray[np.float32]:
     """Reward of each item by each network, ``(networks, items)``."""
     rewards = model.members(observations)
     return rewards if segments is None else rewards[:, segments].mean(axis=2)

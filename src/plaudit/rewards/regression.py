@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +16,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from plaudit.errors import ConfigError
-from plaudit.rewards.fitting import FitOptions, Segments, disagreement, held_out_items, item_rewards, optimise
+from plaudit.rewards.fitting import (
+    FitOptions,
+    Observations,
+    Segments,
+    disagreement,
+    held_out_items,
+    item_rewards,
+    optimise,
+)
 from plaudit.rewards.reward_net import RewardModel
 from plaudit.types import Judgement
 
@@ -85,7 +92,7 @@ def split(judged: Values, items: int, held_out: float, rng: np.random.Generator)
 
 def fit(
     model: RewardModel,
-    observations: Sequence[Any],
+    observations: Observations,
     judged: Values,
     options: FitOptions,
     seed: int,
@@ -102,13 +109,13 @@ def fit(
         return F.mse_loss(rewards[judged.item[rows]], target[rows])
 
     model.restart()
-    optimise(model, observations, segments, len(judged), loss, options, seed)
+    optimise(model, observations, segments, judged.item[:, None], loss, options, seed)
     return mean, std
 
 
 def measured_fit(
     model: RewardModel,
-    observations: Sequence[Any],
+    observations: Observations,
     judged: Values,
     held_out: float,
     options: FitOptions,
@@ -116,6 +123,7 @@ def measured_fit(
     segments: Segments = None,
 ) -> RegressionReport:
     """Fit to a part of the values, measure on the rest, then fit to all: rare items are too few to learn without them."""
+    observations = model.pack(observations)
     items = len(observations) if segments is None else len(segments)
     train, held = split(judged, items, held_out, np.random.default_rng(seed))
     mean, std = fit(model, observations, train, options, seed, segments)

@@ -5,7 +5,9 @@ Text is read as a bag of words and word pairs, hashed into a fixed table: no voc
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
@@ -17,6 +19,32 @@ from torch import Tensor, nn
 from plaudit.encoder import Encoder
 from plaudit.encoder.words import BUCKETS, word_rows
 from plaudit.vector import stack
+
+PART = 16_384
+"""Items that are computed at once where all are wanted."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Items as the networks take them."""
+
+    tensors: dict[str, Tensor]
+    """``words`` and ``offsets`` of texts, or the parts of observations, each ``(n, ...)``."""
+    count: int
+    """How many items."""
+
+    def __len__(self) -> int:
+        return self.count
+
+    def rows(self, numbers: NDArray[np.int64]) -> Packed:
+        """Some of them."""
+        if "offsets" not in self.tensors:
+            return Packed({name: part[numbers] for name, part in self.tensors.items()}, len(numbers))
+        words, starts = self.tensors["words"], self.tensors["offsets"].numpy()
+        lengths = np.append(starts, len(words))[numbers + 1] - starts[numbers]
+        offsets = np.cumsum(lengths) - lengths
+        where = np.repeat(starts[numbers] - offsets, lengths) + np.arange(lengths.sum())
+        return Packed({"words": words[where], "offsets": torch.from_numpy(offsets)}, len(numbers))
 
 
 def hashed_words(text: str) -> list[int]:
@@ -65,22 +93,31 @@ class RewardModel:
                 torch.manual_seed(1000 * self._seed + member)
                 self.nets.append(self._make())
 
-    def pack(self, items: Sequence[Any]) -> dict[str, Tensor]:
+    def pack(self, items: Sequence[Any] | Packed) -> Packed:
         """Descriptions (kind ``text``) or observations as the networks take them."""
+        if isinstance(items, Packed):
+            return items
         if self.kind != "text":
-            return self.nets[0].encoder.pack(stack(list(items)))  # type: ignore[union-attr, operator]
-        bags = [hashed_words(text) for text in items]
-        offsets = np.cumsum([0] + [len(b) for b in bags[:-1]])
-        return {"words": torch.tensor([w for b in bags for w in b]), "offsets": torch.from_numpy(offsets)}
+            return Packed(self.nets[0].encoder.pack(stack(list(items))), len(items))  # type: ignore[union-attr, operator]
+        words, ends = array("i"), array("i", [0])
+        for text in items:
+            words.extend(hashed_words(text))
+            ends.append(len(words))
+        tensors = {"words": torch.from_numpy(np.array(words)), "offsets": torch.from_numpy(np.array(ends[:-1]))}
+        return Packed(tensors, len(items))
 
     @torch.no_grad()
-    def members(self, items: Sequence[Any]) -> NDArray[np.float32]:
+    def members(self, items: Sequence[Any] | Packed) -> NDArray[np.float32]:
         """Reward by each network, ``(members, n)``."""
-        packed = self.pack(items)
-        # In double precision a reward, given as float32, does not depend on which others it is computed with.
-        return np.stack([net.double()(packed).numpy() for net in self.nets]).astype(np.float32)
+        found = [np.zeros((len(self.nets), 0), np.float32)]
+        for start in range(0, len(items), PART):
+            part = range(start, min(start + PART, len(items)))
+            packed = items.rows(np.array(part)) if isinstance(items, Packed) else self.pack(items[start : part.stop])
+            # In double precision a reward, given as float32, does not depend on which others it is computed with.
+            found.append(np.stack([net.double()(packed.tensors).numpy() for net in self.nets]).astype(np.float32))
+        return np.concatenate(found, axis=1)
 
-    def __call__(self, items: Sequence[Any]) -> NDArray[np.float32]:
+    def __call__(self, items: Sequence[Any] | Packed) -> NDArray[np.float32]:
         """Mean over the networks, ``(n,)``."""
         return self.members(items).mean(axis=0)
 

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from plaudit.config import RunConfig
 from plaudit.rewards.shaping import Shaping
-from plaudit.store import Run, load_tree, read_table, save_tree, write_table
+from plaudit.store import Run, load_tree, read_batches, save_tree, write_columns
 
 if TYPE_CHECKING:
     from plaudit.envs.base import World
@@ -82,16 +82,16 @@ def save_rewards(
     run: Run, texts: Sequence[str], rewards: ArrayLike, spread: ArrayLike | None, judged: ArrayLike
 ) -> None:
     """The two files that every route's fit leaves behind. ``rewards`` and ``spread`` are ``(n,)``, one for each text."""
-    values = np.asarray(rewards, np.float64).tolist()
-    spreads = [None] * len(values) if spread is None else np.asarray(spread, np.float64).tolist()
-    rows = zip(texts, values, spreads, strict=True)
-    write_table(run.folder / "fit" / "rewards.parquet", [{"text": t, "reward": r, "spread": s} for t, r, s in rows])
+    spreads = [None] * len(texts) if spread is None else np.asarray(spread, np.float64)
+    columns = {"text": texts, "reward": np.asarray(rewards, np.float64), "spread": spreads}
+    write_columns(run.folder / "fit" / "rewards.parquet", columns)
     save_tree(run.folder / "fit" / "judged.safetensors", {"judged": np.asarray(judged, np.float32)})
 
 
 def known_rewards(run: Run) -> dict[str, float]:
     """Description to reward, as the fit stage left it."""
-    return {row["text"]: row["reward"] for row in read_table(run.require("fit") / "rewards.parquet")}
+    batches = read_batches(run.require("fit") / "rewards.parquet", ("text", "reward"))
+    return {text: reward for rows in batches for text, reward in zip(rows["text"], rows["reward"], strict=True)}
 
 
 def judged_rewards(run: Run) -> NDArray[np.float32]:

@@ -70,7 +70,7 @@ class Code(base.Route):
         options = run.config.code
         asked = options.candidates * options.rounds * (1 + options.reflections)
         attempts: list[Attempt] = []
-        with open_llm(run) as llm, answers("write reward programs, at most", asked, lambda: run.budget.usd) as arrived:
+        with open_llm(run) as llm, answers("write reward programs, at most", asked, run.budget) as arrived:
             writer = _writer(run.config, world, llm, pairs)
             written = writer.write(arrived)
             attempts += written.attempts

@@ -8,6 +8,8 @@ when the curve is flat.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
 import time
 from collections.abc import Sequence
@@ -17,183 +19,185 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plaudit.config import JudgeConfig, RunConfig
+from plaudit import registry
+from plaudit.config import RunConfig
 from plaudit.console import answers, console
 from plaudit.errors import ConfigError
-from plaudit.judging import segments, selection
-from plaudit.judging.base import Pair, check_failures
-from plaudit.judging.scorer import Scorer
+from plaudit.judging import selection
+from plaudit.judging.base import PART, check_failed
+from plaudit.judging.consistency import triples
+from plaudit.judging.scorer import Scorer, paired, preferences
 from plaudit.llms.base import LLM, Arrived
-from plaudit.recording import load_recording
+from plaudit.routes.items import Items, draw_items
+from plaudit.routes.labels import Labels, parts
 from plaudit.routes.networks import Fitting
 from plaudit.stages.parts import llm_spend, make_protocol, make_world, open_llm
-from plaudit.store import Run, read_table, write_table
-from plaudit.types import Comparison, Judgement, failure_rate, seat_statistics
+from plaudit.store import Run, write_table
+from plaudit.texts import Texts
 
 if TYPE_CHECKING:
     from plaudit.envs.base import World
 
-
-@dataclass(frozen=True)
-class Items:
-    """What may be judged, in the order in which it is drawn: evenly over what has happened."""
-
-    texts: list[str]
-    """As the judge is shown it."""
-    members: dict[str, tuple[str, ...]]
-    """The descriptions that each consists of; one, unless items are segments."""
-
-    def first(self, count: int) -> Items:
-        """The first so many."""
-        return Items(self.texts[:count], {t: self.members[t] for t in self.texts[:count]})
-
-
-@dataclass(frozen=True)
-class Labels:
-    """What was answered."""
-
-    judgements: list[Judgement]
-    """Of single items; empty where the protocol compares two."""
-    comparisons: list[Comparison]
-    """Of two."""
-    curve: list[dict[str, float]]
-    """Held-out accuracy by number of labels; empty with one round."""
-
-
-def draw_items(run: Run, rng: np.random.Generator) -> Items:
-    """All items of a run, shuffled so that each event comes equally often as far as there are."""
-    observations = read_table(run.require("collect") / "observations.parquet")
-    length = run.config.judge.segment
-    if length == 1:
-        texts = [observations[i]["text"] for i in selection.evenly([row["event"] for row in observations], rng)]
-        return Items(texts, {t: (t,) for t in texts})
-    world, recording = make_world(run.config.world), load_recording(run.folder / "collect")
-    said = [world.describe(o) for o in recording.single_observations()]
-    events = {row["text"]: row["event"] for row in observations}
-    members = {
-        segments.join(m): m for m in (tuple(said[i] for i in row) for row in recording.segments(length).tolist())
-    }
-    every = list(members)
-    order = selection.evenly([events.get(members[t][-1], "") for t in every], rng)
-    return Items([every[i] for i in order], members)
+Numbers = NDArray[np.int64]
+Answers = tuple[Numbers, NDArray[np.float64]]
+"""Numbers of two items each, ``(n, 2)``, and P(first is better), NaN where the judge failed, ``(n,)``."""
 
 
 def annotate(run: Run, protocol: Any) -> None:
     """Ask the judge, and finish the stage."""
     start, judge = time.perf_counter(), run.config.judge
     rng = np.random.default_rng(run.config.seed)
-    pool = draw_items(run, rng)
-    if len(pool.texts) < 2:
-        raise ConfigError(
-            f"there are only {len(pool.texts)} items to judge. Collect more: --collect.steps, --collect.recorded"
-        )
-    goal = make_world(run.config.world).goal
-    with open_llm(run, judge.max_failures) as llm:
-        total = (
-            min(judge.items, len(pool.texts)) if isinstance(protocol, Scorer) else judge.pairs * (1 + judge.both_orders)
-        )
-        with answers("annotate", total, lambda: run.budget.usd) as arrived:
-            rounds = _scored if isinstance(protocol, Scorer) else _compared
-            labels = rounds(run, pool, protocol, _Asking(llm, goal, arrived), rng)
-        model = llm.name
-    _finish(run, start, labels, protocol, model, pool)
+    with contextlib.closing(Texts(run.stage("annotate"))) as texts:
+        pool = draw_items(run, texts, rng)
+        if len(pool) < 2:
+            raise ConfigError(
+                f"there are only {len(pool)} items to judge. Collect more: --collect.steps, --collect.recorded"
+            )
+        goal, scores = make_world(run.config.world).goal, isinstance(protocol, Scorer)
+        total = min(judge.items, len(pool)) if scores else judge.pairs * (1 + judge.both_orders)
+        with (
+            open_llm(run, judge.max_failures) as llm,
+            answers("annotate", total, run.budget) as arrived,
+            Labels(run.folder / "annotate") as labels,
+        ):
+            asking = _Asking(run, pool, protocol, labels, llm, goal, arrived)
+            curve = _scored(asking, rng) if scores else _compared(asking, rng)
+        _finish(run, start, asking, curve)
 
 
 @dataclass(frozen=True)
 class _Asking:
+    """Who is asked about what, and where the answers go."""
+
+    run: Run
+    pool: Items
+    protocol: Any
+    labels: Labels
     llm: LLM
     goal: str
     arrived: Arrived
 
+    def judge(self, items: Numbers) -> None:
+        """Ask about single items."""
+        for part in parts(items, PART):
+            self.labels.judge(
+                part.tolist(), self.protocol.judge(self.llm, self.goal, self.pool.take(part), self.arrived)
+            )
 
-def _scored(run: Run, pool: Items, protocol: Scorer, asking: _Asking, rng: np.random.Generator) -> Labels:
+    def compare(self, pairs: Numbers) -> None:
+        """Ask about two at once."""
+        for part in parts(pairs, PART // 2):
+            texts = self.pool.take(part.ravel())
+            seated = list(zip(texts[::2], texts[1::2], strict=True))
+            self.labels.compare(part, self.protocol.compare(self.llm, self.goal, seated, self.arrived), asked=True)
+
+    def pair_up(self, pairs: Numbers) -> None:
+        """Comparisons of judgements, by their numbers, at no cost."""
+        values, paid = self.labels.values, np.zeros(len(self.labels.item), bool)
+        scale = self.protocol.scale(values[~np.isnan(values)])
+        items = np.array(self.labels.item)
+        for part in parts(pairs, PART // 2):
+            self.labels.compare(items[part], list(paired(self.labels.take(part), part, scale, paid)), asked=False)
+
+
+def _scored(asking: _Asking, rng: np.random.Generator) -> list[dict[str, float]]:
     """One question for each item; pairs follow at no cost."""
-    judge = run.config.judge
-    items = pool.first(judge.items)
+    judge, labels = asking.run.config.judge, asking.labels
+    items, curve = min(judge.items, len(asking.pool)), _Curve(asking, len(asking.pool))
 
-    def ask(texts: Sequence[str]) -> list[Judgement]:
-        return protocol.judge(asking.llm, asking.goal, texts, asking.arrived)
+    def preferred(judged: slice, pairs: Numbers) -> Answers:
+        values, about = labels.values[judged], np.array(labels.item)[judged]
+        scale = asking.protocol.scale(values[~np.isnan(values)])
+        return about[pairs], preferences(values[pairs[:, 0]], values[pairs[:, 1]], scale)
 
     if judge.rounds == 1:
-        judgements = ask(items.texts)
-        return Labels(judgements, protocol.pair_up(judgements, _pairs(judgements, judge, rng)), [])
-    kept, batches = _plan(len(items.texts), run.config)
-    held = ask(items.texts[:kept])
-    judged: list[Judgement] = []
-    curve = _Curve(run, pool, protocol.pair_up(held, selection.distinct(_pairs(held, judge, rng))))
-    for size in batches:
-        known = [j.text for j in (*held, *judged)]
-        judged += ask(curve.next_items(known, size))
-        if curve.add(len(held) + len(judged), protocol.pair_up(judged, _pairs(judged, judge, rng))):
-            break
-    judgements = held + judged
-    return Labels(judgements, protocol.pair_up(judgements, _pairs(judgements, judge, rng)), curve.points)
+        asking.judge(np.arange(items))
+    else:
+        kept, batches = _plan(items, asking.run.config)
+        asking.judge(np.arange(kept))
+        pairs = selection.random_pairs(kept, judge.pairs, rng)
+        curve.held = preferred(slice(kept), selection.distinct(pairs))
+        for size in batches:
+            asking.judge(curve.next_items(size))
+            pairs = selection.random_pairs(len(labels.item) - kept, judge.pairs, rng)
+            if curve.add(len(labels.item), preferred(slice(kept, None), pairs)):
+                break
+    asking.pair_up(selection.random_pairs(len(labels.item), judge.pairs, rng))
+    return curve.points
 
 
-def _compared(run: Run, pool: Items, protocol: Any, asking: _Asking, rng: np.random.Generator) -> Labels:
+def _compared(asking: _Asking, rng: np.random.Generator) -> list[dict[str, float]]:
     """Questions about two items at once."""
-    judge, texts = run.config.judge, pool.first(run.config.judge.items).texts
-
-    def ask(pairs: Sequence[Pair]) -> list[Comparison]:
-        return protocol.compare(asking.llm, asking.goal, pairs, asking.arrived)
-
+    judge, items = asking.run.config.judge, min(asking.run.config.judge.items, len(asking.pool))
+    if judge.selection == "transitive":
+        return _sorted(asking, items, rng)
     if judge.rounds == 1:
-        return Labels([], ask(selection.random_pairs(texts, judge.pairs, rng)), [])
-    apart, _ = _plan(len(texts), run.config)
-    kept, batches = _plan(judge.pairs, run.config)
-    held = ask(selection.distinct(selection.random_pairs(texts[:apart], 2 * kept, rng))[:kept])
-    asked: list[Comparison] = []
-    curve = _Curve(run, Items(texts, pool.members), held)
+        asking.compare(selection.random_pairs(items, judge.pairs, rng))
+        return []
+    curve, (apart, _) = _Curve(asking, items), _plan(items, asking.run.config)
+    kept, batches = _plan(judge.pairs, asking.run.config)
+    asking.compare(selection.distinct(selection.random_pairs(apart, 2 * kept, rng))[:kept])
+    curve.held = asking.labels.answers
     for size in batches:
-        before = [(c.first, c.second) for c in asked]
-        asked += ask(curve.next_pairs(texts[apart:], before, size, rng))
-        if curve.add(len(held) + len(asked), asked):
+        asking.compare(curve.next_pairs(apart, size, rng))
+        pairs, probability = asking.labels.answers
+        if curve.add(len(pairs), (pairs[len(curve.held[0]) :], probability[len(curve.held[0]) :])):
             break
-    return Labels([], held + asked, curve.points)
+    return curve.points
 
 
-def _pairs(judgements: Sequence[Judgement], judge: JudgeConfig, rng: np.random.Generator) -> list[Pair]:
-    return selection.random_pairs([j.text for j in judgements], judge.pairs, rng)
+def _sorted(asking: _Asking, items: int, rng: np.random.Generator) -> list[dict[str, float]]:
+    """Questions about two items whose order does not follow from the answers so far, until none is left."""
+    order, labels, left = selection.Order(items), asking.labels, asking.run.config.judge.pairs
+    while left and len(pairs := order.next_pairs(left, rng)):
+        asking.compare(pairs)
+        order.add(pairs, labels.answers[1][-len(pairs) :])
+        left -= len(pairs)
+    console.print(f"  {len(labels.answers[1]):,} answers settle {order.settled:.1%} of the pairs of {items:,} items")
+    return []
 
 
 def _plan(total: int, config: RunConfig) -> tuple[int, list[int]]:
     """How many are kept aside, and how many are asked in each round."""
     kept = max(2, math.ceil(total * config.fit.held_out))
-    parts = np.array_split(np.arange(max(0, total - kept)), config.judge.rounds)
-    return kept, [len(part) for part in parts if len(part)]
+    rounds = np.array_split(np.arange(max(0, total - kept)), config.judge.rounds)
+    return kept, [len(part) for part in rounds if len(part)]
 
 
 class _Curve:
-    """Held-out accuracy after each round, and the ensemble's opinion of what to ask next."""
+    """Held-out accuracy after each round, and the ensemble's opinion of what to ask next; over the first ``items``."""
 
-    def __init__(self, run: Run, pool: Items, held: list[Comparison]) -> None:
-        self.run, self.pool, self.held = run, pool, held
+    def __init__(self, asking: _Asking, items: int) -> None:
+        self.run, self.pool, self.labels, self.items = asking.run, asking.pool, asking.labels, items
+        self.held: Answers = selection.NONE, np.zeros(0)
         self.points: list[dict[str, float]] = []
         self._opinions: NDArray[np.floating] | None = None
 
-    def next_items(self, known: Sequence[str], size: int) -> list[str]:
+    def next_items(self, size: int) -> Numbers:
         """Items for the next round."""
-        fresh = [t for t in self.pool.texts if t not in set(known)]
         if self._opinions is None or self.run.config.judge.selection == "uniform":
-            return fresh[:size]
-        return selection.disputed_items(self.pool.texts, self._opinions, size, known)
+            return np.setdiff1d(np.arange(self.items), self.labels.item)[:size]
+        return selection.disputed_items(self._opinions, size, self.labels.item)
 
-    def next_pairs(self, texts: list[str], asked: list[Pair], size: int, rng: np.random.Generator) -> list[Pair]:
-        """Pairs for the next round."""
+    def next_pairs(self, apart: int, size: int, rng: np.random.Generator) -> Numbers:
+        """Pairs for the next round, of items from ``apart`` on."""
+        asked = self.labels.answers[0][len(self.held[0]) :] - apart
         if self._opinions is None or self.run.config.judge.selection == "uniform":
-            return selection.distinct(selection.random_pairs(texts, 4 * size, rng), asked)[:size]
-        number = {t: i for i, t in enumerate(self.pool.texts)}
-        opinions = self._opinions[:, [number[t] for t in texts]]
-        return selection.disputed_pairs(texts, opinions, size, len(self.points), asked)
+            drawn = selection.random_pairs(self.items - apart, 4 * size, rng)
+            return selection.distinct(drawn, asked)[:size] + apart
+        return selection.disputed_pairs(self._opinions[:, apart:], size, len(self.points), asked) + apart
 
-    def add(self, labels: int, comparisons: list[Comparison]) -> bool:
+    @functools.cached_property
+    def _fitting(self) -> Fitting:
+        return Fitting(self.run, self.pool.take(np.arange(self.items)), self.pool.members)
+
+    def add(self, labels: int, answers: Answers) -> bool:
         """Fit to these, measure on those kept aside; True when asking more has stopped to help."""
         from plaudit.rewards import bradley_terry
         from plaudit.rewards.fitting import item_rewards
 
-        config = self.run.config
-        fitting = Fitting(self.run, self.pool.texts, self.pool.members)
-        train, held = (fitting.targets(part) for part in (comparisons, self.held))
+        config, fitting = self.run.config, self._fitting
+        train, held = (fitting.targets(*part) for part in (answers, self.held))
         if not (len(train) and (held.target != 0.5).any()):
             raise ConfigError(
                 f"too few usable labels to measure by rounds: {len(train)} pairs to fit, {len(held)} kept aside, or all of "
@@ -208,42 +212,32 @@ class _Curve:
         return selection.flat([p["held_out_accuracy"] for p in self.points], config.judge.patience)
 
 
-def _finish(run: Run, start: float, labels: Labels, protocol: Any, model: str, pool: Items) -> None:
-    folder, judge = run.folder / "annotate", run.config.judge
-    for name, rows in (("judgements", labels.judgements), ("comparisons", labels.comparisons), ("curve", labels.curve)):
-        if rows:
-            write_table(folder / f"{name}.parquet", rows)
-    judged = dict.fromkeys(t for c in labels.comparisons for t in (c.first, c.second))
-    if judge.segment > 1:
-        write_table(folder / "items.parquet", [{"text": t, "members": list(pool.members[t])} for t in judged])
-    records = labels.judgements or labels.comparisons
-    check_failures(records, judge.max_failures)
+def _finish(run: Run, start: float, asking: _Asking, curve: list[dict[str, float]]) -> None:
+    folder, judge, labels, protocol = run.folder / "annotate", run.config.judge, asking.labels, asking.protocol
+    pairs, probability = labels.answers
+    if curve:
+        write_table(folder / "curve.parquet", curve)
+    if (members := asking.pool.members) is not None:
+        numbers, first = np.unique(pairs, return_index=True)
+        judged = asking.pool.take(numbers[np.argsort(first)])  # as they come in the comparisons
+        write_table(folder / "items.parquet", [{"text": t, "members": list(members[t])} for t in judged])
+    check_failed(labels.by_status, labels.last_failure, judge.max_failures)
+    found = labels.statistics()
+    if not isinstance(protocol, Scorer):
+        found |= triples(pairs, probability)
     run.finish(
         "annotate",
         time.perf_counter() - start,
-        goal=make_world(run.config.world).goal,
-        model=model,
+        goal=asking.goal,
+        model=asking.llm.name,
         protocol=type(protocol).__name__.lower(),
         prompt=protocol.prompt.name,
         prompt_hash=protocol.prompt.hash,
         prompt_text=protocol.prompt.text,
-        failures=failure_rate(records),
-        labels=label_statistics(labels.judgements, labels.comparisons),
+        failures=labels.failures,
+        labels=found,
         **llm_spend(run),
     )
-
-
-def label_statistics(judgements: Sequence[Judgement], comparisons: Sequence[Comparison]) -> dict[str, object]:
-    """Counts by status and what is known of the judge's seat preference."""
-    records = judgements or comparisons
-    seats = seat_statistics(comparisons)
-    return {
-        "judged": len(records),
-        "pairs": len(comparisons),
-        "by_status": {s: sum(r.status == s for r in records) for s in sorted({r.status for r in records})},
-        "flip_rate": seats.flip_rate,
-        "first_rate": seats.first_rate,
-    }
 
 
 def protocol_of(config: RunConfig, protocols: Sequence[str]) -> Any:
@@ -253,9 +247,24 @@ def protocol_of(config: RunConfig, protocols: Sequence[str]) -> Any:
             f"the protocol {config.judge.protocol!r} does not serve the route {config.route!r}. It takes: "
             f"{', '.join(protocols)}."
         )
+    if config.judge.selection == "transitive":
+        _check_transitive(config, config.judge.protocol or protocols[0])
     if config.judge.segment > 1 and config.fit.input != "text":
         raise ConfigError("segments are fitted on descriptions: --fit.input text, or --judge.segment 1.")
     return make_protocol(config.judge, protocols[0])
+
+
+def _check_transitive(config: RunConfig, protocol: str) -> None:
+    if issubclass(registry.load("protocols", protocol), Scorer):
+        raise ConfigError(
+            f"{protocol} scores one item at a time, so that all pairs are known after one question each: nothing is left "
+            "to select. --judge.selection transitive is for --judge.protocol pairwise and verdict."
+        )
+    if config.judge.items > selection.MOST or config.judge.rounds > 1:
+        raise ConfigError(
+            f"--judge.selection transitive keeps a table of all pairs of at most {selection.MOST:,} items (--judge.items), "
+            "and goes by rounds of its own (--judge.rounds 1)."
+        )
 
 
 def pilot(

@@ -9,13 +9,13 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from plaudit.config import RunConfig
 from plaudit.console import console
 from plaudit.routes.base import known_rewards, save_rewards
 from plaudit.stages.parts import make_world
-from plaudit.store import Run, load_tree, read_table, save_tree
-from plaudit.types import Comparison
+from plaudit.store import Run, load_tree, read_batches, read_table, save_tree
 
 if TYPE_CHECKING:
     from plaudit.envs.base import World
@@ -23,21 +23,22 @@ if TYPE_CHECKING:
     from plaudit.rewards.preference import PreferenceReward
     from plaudit.rewards.regression import RegressionReport
     from plaudit.rewards.reward_net import RewardModel
+    from plaudit.routes.items import Members
 
 
 class Fitting:
-    """Judged items as what a reward model is fitted to."""
+    """Judged items as what a reward model is fitted to; ``members`` where they are segments."""
 
-    def __init__(self, run: Run, texts: Sequence[str], members: dict[str, tuple[str, ...]]) -> None:
+    def __init__(self, run: Run, texts: Sequence[str], members: Members | None) -> None:
         from plaudit.rewards.fitting import FitOptions
 
-        self.index = {t: i for i, t in enumerate(texts)}
-        self.descriptions = list(dict.fromkeys(itertools.chain.from_iterable(members[t] for t in texts)))
-        number = {t: i for i, t in enumerate(self.descriptions)}
-        whole = run.config.judge.segment > 1
-        self.segments = np.array([[number[m] for m in members[t]] for t in texts], np.int64) if whole else None
-        self.observations = model_inputs(run, self.descriptions)
+        descriptions, self.segments = list(texts), None
+        if members is not None:
+            descriptions = list(dict.fromkeys(itertools.chain.from_iterable(members[t] for t in texts)))
+            number = {t: i for i, t in enumerate(descriptions)}
+            self.segments = np.array([[number[m] for m in members[t]] for t in texts], np.int64)
         self.model = make_model(run.config, make_world(run.config.world))
+        self.observations = self.model.pack(model_inputs(run, descriptions))
         self.options = FitOptions(**{f.name: getattr(run.config.fit, f.name) for f in fields(FitOptions)})
         self._fit, self._seed = run.config.fit, run.config.seed
 
@@ -52,17 +53,17 @@ class Fitting:
             "segments": self.segments,
         }
 
-    def targets(self, comparisons: Sequence[Comparison]) -> Any:
-        """Comparisons as pairs of items, by the run's label switches."""
-        from plaudit.rewards.bradley_terry import targets
+    def targets(self, pairs: NDArray[np.int64], probability: NDArray[np.float64]) -> Any:
+        """Comparisons of two items each, by the run's label switches."""
+        from plaudit.rewards.bradley_terry import usable
 
-        return targets(comparisons, self.index, self._fit.target, self._fit.ties)
+        return usable(pairs, probability, self._fit.target, self._fit.ties)
 
 
-def judged_items(run: Run, texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The descriptions that each judged item consists of."""
+def judged_members(run: Run) -> Members | None:
+    """The descriptions that each judged item consists of; None where each is one."""
     if run.config.judge.segment == 1:
-        return {t: (t,) for t in texts}
+        return None
     return {row["text"]: tuple(row["members"]) for row in read_table(run.folder / "annotate" / "items.parquet")}
 
 
@@ -75,7 +76,7 @@ def make_model(config: RunConfig, world: World) -> RewardModel:
 
 def save_model(run: Run, fitting: Fitting) -> None:
     """The networks, and their reward of everything that was collected."""
-    everything = [row["text"] for row in read_table(run.folder / "collect" / "observations.parquet")]
+    everything = collected_texts(run)
     members = fitting.model.members(model_inputs(run, everything))
     save_tree(run.folder / "fit" / "reward.safetensors", {"nets": fitting.model.state()})
     save_rewards(
@@ -85,6 +86,12 @@ def save_model(run: Run, fitting: Fitting) -> None:
         (members - members.mean(axis=1, keepdims=True)).std(axis=0),
         fitting.model(fitting.observations),
     )
+
+
+def collected_texts(run: Run) -> list[str]:
+    """Every collected description, in the order of its observation."""
+    table = run.folder / "collect" / "observations.parquet"
+    return [text for rows in read_batches(table, ("text",)) for text in rows["text"]]
 
 
 def finish_fit(
@@ -111,7 +118,7 @@ def model_inputs(run: Run, texts: list[str]) -> list[Any]:
     if run.config.fit.input == "text":
         return list(texts)
     folder = run.folder / "collect"
-    index = {row["text"]: i for i, row in enumerate(read_table(folder / "observations.parquet"))}
+    index = {text: i for i, text in enumerate(collected_texts(run))}
     batch = load_tree(folder / "observations.safetensors")["observations"]
     if isinstance(batch, dict):
         return [{k: v[index[t]].numpy() for k, v in batch.items()} for t in texts]

@@ -8,11 +8,15 @@ fit writes ``reward.safetensors`` (the networks). Sources: Christiano et al. 201
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from array import array
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from plaudit.config import RunConfig
 from plaudit.routes import base
-from plaudit.store import Run, read_table
+from plaudit.store import Run, read_batches, read_table
 from plaudit.types import Comparison
 
 if TYPE_CHECKING:
@@ -46,15 +50,12 @@ class Preference(base.Route):
 
     def fit(self, run: Run) -> None:
         from plaudit.rewards.bradley_terry import measured_fit
-        from plaudit.routes.labelled import chosen
-        from plaudit.routes.networks import Fitting, finish_fit, judged_items, save_model
+        from plaudit.routes.networks import Fitting, finish_fit, judged_members, save_model
 
         start, expected = time.perf_counter(), run.expected("fit")  # labels may be added while this runs
-        judged = [Comparison(**row) for row in read_table(run.folder / "annotate" / "comparisons.parquet")]
-        comparisons, facts = chosen(run, judged)
-        texts = list(dict.fromkeys(t for c in (*judged, *comparisons) for t in (c.first, c.second)))
-        fitting = Fitting(run, texts, judged_items(run, texts))
-        report = measured_fit(fitting.model, pairs=fitting.targets(comparisons), **fitting.how)
+        texts, pairs, probability, facts = labels(run)
+        fitting = Fitting(run, texts, judged_members(run))
+        report = measured_fit(fitting.model, pairs=fitting.targets(pairs, probability), **fitting.how)
         save_model(run, fitting)
         found = ""
         if report.held_out_accuracy is not None:
@@ -66,3 +67,31 @@ class Preference(base.Route):
         from plaudit.routes.networks import load_model_reward
 
         return load_model_reward(run, world), base.shaping(run)
+
+
+def labels(run: Run) -> tuple[list[str], NDArray[np.int64], NDArray[np.float64], dict[str, Any]]:
+    """What :func:`compared` gives, of whoever's answers the settings want, and what there is to say about them."""
+    if run.config.fit.labels == "judge":
+        return *compared(run), {}
+    from plaudit.routes.labelled import chosen
+
+    judged = [Comparison(**row) for row in read_table(run.folder / "annotate" / "comparisons.parquet")]
+    comparisons, facts = chosen(run, judged)
+    number = {
+        t: i for i, t in enumerate(dict.fromkeys(t for c in (*judged, *comparisons) for t in (c.first, c.second)))
+    }
+    pairs = np.array([(number[c.first], number[c.second]) for c in comparisons], np.int64).reshape(-1, 2)
+    probability = [np.nan if c.probability is None else c.probability for c in comparisons]
+    return list(number), pairs, np.array(probability, np.float64), facts
+
+
+def compared(run: Run) -> tuple[list[str], NDArray[np.int64], NDArray[np.float64]]:
+    """The compared texts, numbers of two of them for each comparison, and P(first is better), NaN where it failed."""
+    number: dict[str, int] = {}
+    pairs, probability = array("q"), array("d")
+    table = run.folder / "annotate" / "comparisons.parquet"
+    for rows in read_batches(table, ("first", "second", "probability")):
+        for pair in zip(rows["first"], rows["second"], strict=True):
+            pairs.extend([number.setdefault(text, len(number)) for text in pair])
+        probability.extend(np.nan if p is None else p for p in rows["probability"])
+    return list(number), np.array(pairs, np.int64).reshape(-1, 2), np.array(probability)

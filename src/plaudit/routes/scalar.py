@@ -8,13 +8,15 @@ the agent trains; what it has said is remembered in the run's ledger, across age
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from plaudit.config import RunConfig
 from plaudit.errors import ConfigError
 from plaudit.routes import base
-from plaudit.store import Run, read_table
+from plaudit.store import Run, read_batches
 from plaudit.types import Judgement
 
 if TYPE_CHECKING:
@@ -50,9 +52,8 @@ class Scalar(base.Route):
 
     def fit(self, run: Run) -> None:
         start = time.perf_counter()
-        judgements = [Judgement(**row) for row in read_table(run.folder / "annotate" / "judgements.parquet")]
         if run.config.fit.online:
-            known = {j.text: j.value for j in judgements if j.value is not None}
+            known = {text: value for text, value in judged(run) if value is not None}
             if len(set(known.values())) < 2:
                 raise ConfigError(
                     f"the judge gave all {len(known)} observations the same number: nothing to learn from."
@@ -60,15 +61,17 @@ class Scalar(base.Route):
             base.save_rewards(run, list(known), list(known.values()), None, list(known.values()))
             run.finish("fit", time.perf_counter() - start, online=True, known=len(known))
             return
-        self._distil(run, judgements, start)
+        self._distil(run, start)
 
-    def _distil(self, run: Run, judgements: list[Judgement], start: float) -> None:
-        from plaudit.rewards.regression import measured_fit, values
-        from plaudit.routes.networks import Fitting, finish_fit, judged_items, save_model
+    def _distil(self, run: Run, start: float) -> None:
+        from plaudit.rewards.regression import Values, measured_fit
+        from plaudit.routes.networks import Fitting, finish_fit, judged_members, save_model
 
-        texts = [j.text for j in judgements]
-        fitting = Fitting(run, texts, judged_items(run, texts))
-        report = measured_fit(fitting.model, judged=values(judgements, fitting.index), **fitting.how)
+        texts, values = map(list, zip(*judged(run), strict=True))
+        known = np.array([np.nan if value is None else value for value in values], np.float64)
+        numbers = np.flatnonzero(~np.isnan(known))
+        fitting = Fitting(run, texts, judged_members(run))
+        report = measured_fit(fitting.model, judged=Values(numbers, known[numbers].astype(np.float32)), **fitting.how)
         save_model(run, fitting)
         found = ""
         if report.held_out_r2 is not None:
@@ -102,3 +105,9 @@ class _Judge:
             own, shared = ledgers(self.run)
             self._llm = LedgerLLM(make_llm(self.run.config.llm), own, 1.0, self.run.budget, shared)
         return protocol_of(self.run.config, Scalar.protocols).judge(self._llm, self.goal, texts)
+
+
+def judged(run: Run) -> Iterator[tuple[Any, Any]]:
+    """Each judged text with its number, None where the judge failed."""
+    for rows in read_batches(run.folder / "annotate" / "judgements.parquet", ("text", "value")):
+        yield from zip(rows["text"], rows["value"], strict=True)

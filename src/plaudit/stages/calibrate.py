@@ -9,7 +9,7 @@ from plaudit.errors import ConfigError
 from plaudit.judging.calibrate import Calibration, known_pairs, measure
 from plaudit.policies.random import RandomPolicy
 from plaudit.rollout import distinct_descriptions
-from plaudit.stages.parts import CALIBRATION_SEED, make_envs, make_world, place_llm
+from plaudit.stages.parts import CALIBRATION_SEED, make_envs, make_world, open_shared_llm
 from plaudit.world_file import title
 
 
@@ -24,14 +24,10 @@ def calibrate(config: RunConfig, pairs: int = 60) -> list[Calibration]:
         raise ConfigError(
             f"the world {title(config.world.name)!r} shows no progress to calibrate on; use plaudit run as it is."
         )
-    llm = place_llm(config)
     ways = [(name, chat) for name in registry.entries("protocols") for chat in (False, True)]
     rows = []
-    try:
-        with progress("calibrate", len(ways)) as advance:
-            for name, chat in ways:
-                rows.append(measure(llm, world.goal, known, name, chat))
-                advance(1)
-    finally:
-        llm.close()
+    with open_shared_llm(config) as llm, progress("calibrate", len(ways)) as advance:
+        for name, chat in ways:
+            rows.append(measure(llm, world.goal, known, name, chat))
+            advance(1)
     return rows

@@ -8,6 +8,7 @@ asks each distinct situation once: as many as a random policy meets in as many e
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from plaudit.rollout import Recorder, walk
 from plaudit.routes.base import Met
 from plaudit.routes.direct import words
 from plaudit.stages.arms import Arm
-from plaudit.stages.parts import CALIBRATION_SEED, cores, evaluation_envs, make_llm, make_route, make_world
+from plaudit.stages.parts import CALIBRATION_SEED, cores, evaluation_envs, make_route, make_world, open_shared_llm
 from plaudit.world_file import title
 
 SAMPLE = 12
@@ -76,16 +77,12 @@ def forecast(config: RunConfig, arms: list[Arm]) -> list[Forecast]:
     with progress("pilot", 1 + len(asks)) as advance:
         pilot = _pilot(config, world, {arm.config(config).policy.history for arm in asks})
         advance(1)
-        llm = make_llm(config.llm) if asks else None
-        try:
+        with open_shared_llm(config) if asks else contextlib.nullcontext() as llm:
             found = []
             for arm in arms:
                 found.append(_forecast(arm, arm.config(config), world, pilot, llm))
                 advance(1 if arm in asks else 0)
             return found
-        finally:
-            if llm is not None:
-                llm.close()
 
 
 def _pilot(config: RunConfig, world: World, histories: set[int]) -> Pilot:
@@ -131,7 +128,8 @@ def _forecast(arm: Arm, config: RunConfig, world: World, pilot: Pilot, llm: LLM 
         # A ledger of its own: what comes twice is asked once, as the run will, and what was asked is counted.
         meter, start = LedgerLLM(llm, Ledger(Path(":memory:"))), time.perf_counter()
         planned, asked = route.pilot(config, world, meter, pilot.met)
-        seconds = time.perf_counter() - start
+        # What a shared ledger knew already counts as asked, and took its time then.
+        seconds = max(time.perf_counter() - start, meter.ledger.spend().seconds)
     except PlauditError as error:
         return Forecast(arm, 0, 0, 0.0, training / 3600, False, str(error).splitlines()[0])
     factor = planned / max(1, asked)

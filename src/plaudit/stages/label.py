@@ -127,12 +127,12 @@ def ensemble_spread(run: Run, answered: Sequence[Comparison]) -> dict[Pair, floa
 
 def painter(run: Run) -> Pictures:
     """Pictures of an item's observations; the world is made when the first is asked for."""
-    from plaudit.routes.networks import judged_items
+    from plaudit.routes.networks import judged_members
     from plaudit.stages.evaluate import png
 
     folder = run.folder / "collect"
     index = {row["text"]: i for i, row in enumerate(read_table(folder / "observations.parquet"))}
-    members = judged_items(run, list({t for c in judged(run) for t in (c.first, c.second)}))
+    members = judged_members(run)
     made: dict[str, Any] = {}
 
     def paint(text: str) -> list[bytes]:
@@ -140,7 +140,7 @@ def painter(run: Run) -> Pictures:
             batch = load_tree(folder / "observations.safetensors")["observations"]
             arrays = {k: v.numpy() for k, v in batch.items()} if isinstance(batch, dict) else batch.numpy()
             made.update(world=make_world(run.config.world), seen=rows(arrays))
-        seen = [made["seen"][index[m]] for m in members.get(text, ()) if m in index]
+        seen = [made["seen"][index[m]] for m in ((text,) if members is None else members.get(text, ())) if m in index]
         frames = [made["world"].picture(observation) for observation in seen]
         return [png(np.asarray(frame)) for frame in frames if frame is not None]
 
@@ -168,7 +168,7 @@ def by_model(run: Run, model: str, options: LabelOptions, config: RunConfig | No
     asking = dataclasses.replace(config, llm=dataclasses.replace(config.llm, model=model, replay=""))
     with (
         open_llm(Run(run.folder, asking, run.budget)) as llm,
-        answers("label", protocol.requests(pairs), lambda: run.budget.usd) as arrived,
+        answers("label", protocol.requests(pairs), run.budget) as arrived,
     ):
         said = protocol.compare(llm, goal_of(run), pairs, arrived)
         name = f"{llm.name} {type(protocol).__name__.lower()}{' chat' * judge.chat}"

@@ -142,6 +142,17 @@ def make_served(command: str, config: LLMConfig) -> LLM:
     return ServedLLM(command, lambda url: make_llm(dataclasses.replace(config, url=url)))
 
 
+@contextlib.contextmanager
+def open_shared_llm(config: RunConfig) -> Iterator[LLM]:
+    """The model behind the ledger that runs share, where the settings name one; for what has no run of its own."""
+    with contextlib.closing(place_llm(config)) as llm:
+        if not config.llm.ledger:
+            yield llm
+            return
+        with contextlib.closing(Ledger(Path(config.llm.ledger))) as ledger:
+            yield LedgerLLM(llm, ledger)
+
+
 def ledgers(run: Run) -> tuple[Ledger, Ledger | None]:
     """The run's own ledger, and the one that it shares with other runs, if it does."""
     own, name = run.folder / "ledger.sqlite", run.config.llm.ledger

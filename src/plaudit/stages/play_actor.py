@@ -122,7 +122,7 @@ def actor(
 @contextlib.contextmanager
 def _llm(config: RunConfig, world: World, seed: int) -> Iterator[Policy]:
     from plaudit.routes.direct import make_llm_policy
-    from plaudit.stages.parts import check_llm, make_llm
+    from plaudit.stages.parts import check_llm, open_shared_llm
 
     if config.policy.examples:
         raise ConfigError(
@@ -130,11 +130,8 @@ def _llm(config: RunConfig, world: World, seed: int) -> Iterator[Policy]:
             "then plaudit play with that run's folder"
         )
     check_llm(config.llm)
-    llm = make_llm(config.llm)
-    try:
+    with open_shared_llm(config) as llm:
         yield make_llm_policy(llm, world, config, seed, [])
-    finally:
-        llm.close()
 
 
 def said(policy: Policy) -> list[str]:
