@@ -143,13 +143,13 @@ def compare(words: list[str]) -> int:
 def finetune(words: list[str]) -> int:
     """``plaudit finetune WORLD [--recipe R] [--out FOLDER] [--data-only] [--SECTION.SETTING VALUE ...]``."""
     from plaudit.cli_words import parse_finetune
-    from plaudit.finetune.run import STAGES
+    from plaudit.finetune.run import STAGES, next_step
     from plaudit.finetune.run import finetune as teach
 
-    stages = ("data",) if "--data-only" in words else STAGES
+    stages = STAGES[:1] if "--data-only" in words else STAGES
     out, name, config = parse_finetune([word for word in words if word != "--data-only"])
     run = teach(config, out or f"runs/finetune-{name}", stages)
-    print(f"\ndata: {run.folder / 'data'}")
+    print(f"\n{next_step(run)}")
     return 0
 
 

@@ -27,7 +27,10 @@ PERMUTED = ("llama",)
 
 
 def to_gguf(adapter: Path, base: Path, target: Path, notes: Mapping[str, str]) -> Path:
-    """Write the adapter for this base, with what is to be known of it (:func:`plaudit.llms.gguf_adapter.notes`); a :class:`ConfigError` where it does not fit it."""
+    """Write the adapter for this base; a :class:`ConfigError` where it does not fit it.
+
+    ``notes`` are kept in the file: see :func:`plaudit.llms.gguf_adapter.notes`.
+    """
     import gguf
     from safetensors.numpy import load_file
 

@@ -1,4 +1,4 @@
-"""The stages after teaching: ``export`` hands the judge to llama.cpp and checks it there, ``measure`` says what it unlearnt.
+"""The stages after teaching: ``export`` hands the judge to llama.cpp and checks it, ``measure`` says what it unlearnt.
 
 ``export`` writes ``adapter.gguf``, which ``--llm`` takes as it is, and ``agreement.parquet``: each held-out question as
 PyTorch and as llama.cpp answer it. Where the base is no GGUF file there is nothing to hand over. ``measure`` asks base and
@@ -83,9 +83,7 @@ def measure(run: Finetune) -> None:
     for taught in (False, True):
         with opened(run, taught) as llm, progress(f"measure {'after' if taught else 'before'}", suite.size) as advance:
             found.append(forgetting.measure(llm, suite, advance=advance))
-    forgetting.write(*found, folder)
-    changes = forgetting.summary(*found)
-    forgotten_table.show(changes)
+    forgotten_table.show(forgetting.write(found[0], found[1], folder))
     run.finish("measure", time.perf_counter() - start, items=suite.size)
 
 

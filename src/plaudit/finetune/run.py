@@ -18,7 +18,8 @@ from plaudit.store import Folder
 
 STAGES = ("data", "train", "export", "measure")
 NEEDS: dict[str, tuple[str, ...]] = {
-    "data": ("world", "data", "ask", "seed"), "train": ("llm", "lora"),
+    "data": ("world", "data", "ask", "seed"),
+    "train": ("llm", "lora"),
     "export": (),
     "measure": ("measure",),
 }
@@ -74,3 +75,15 @@ def finetune(config: FinetuneConfig, folder: str | Path, stages: tuple[str, ...]
             else:
                 stage(name)(run)
     return run
+
+
+def next_step(run: Finetune) -> str:
+    """What a person types next."""
+    if run.finished("export") is None:
+        return f"data: {run.folder / 'data'}"
+    world = ":".join(filter(None, (run.config.world.name, run.config.world.task)))
+    spec, folder = run.config.llm.model, run.folder
+    if (folder / "export" / "adapter.gguf").is_file():
+        return f"use it: plaudit run {world} --llm {folder / 'export' / 'adapter.gguf'}"
+    named = spec if spec.startswith("transformers:") else f"transformers:{spec}"
+    return f"use it: plaudit run {world} --llm {named} --llm.adapter {folder / 'train' / 'adapter'}"

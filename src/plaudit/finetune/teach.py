@@ -1,9 +1,8 @@
-"""The stages that teach and hand over: ``train`` makes a LoRA adapter, ``export`` the same for llama.cpp, checked.
+"""The stage that teaches: a LoRA adapter from the data, with the held-out examples answered before and after.
 
 ``train`` writes ``adapter/`` (peft's format), ``curve.parquet`` (a row for each step) and ``answers.parquet`` (each
-held-out example before and after); while it runs, ``checkpoint.safetensors``, from which a stopped one goes on exactly. ``export``
-writes ``adapter.gguf`` where the base is a GGUF model, and how far the two engines agree. Nothing here looks at a held-out
-example to decide anything.
+held-out example before and after); while it runs, ``checkpoint.safetensors``, from which a stopped one goes on exactly.
+Nothing here looks at a held-out example to decide anything. What follows: :mod:`plaudit.finetune.handover`.
 """
 
 from __future__ import annotations

@@ -57,7 +57,9 @@ def notes(spec: str) -> dict[str, str]:
         if _said(reader, "general.type") == "adapter":
             found = {name.removeprefix(NOTES): str(_said(reader, name)) for name in reader.fields if NOTES in name}
             if "base" not in found:
-                raise ConfigError(f"{spec} is an adapter and no model. Name the model that it is for: --llm.adapter {spec}")
+                raise ConfigError(
+                    f"{spec} is an adapter and no model. Name the model that it is for: --llm.adapter {spec}"
+                )
             return found
     return {}
 
