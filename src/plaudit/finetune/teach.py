@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from plaudit.finetune.gather import PARTS, Part
 from plaudit.finetune.lessons import Lesson, lesson
 from plaudit.finetune.rows import load_rows
 from plaudit.finetune.settings import FinetuneConfig
-from plaudit.store import load_tree, save_tree, write_table
+from plaudit.store import load_tree, read_table, save_tree, write_table
 
 if TYPE_CHECKING:
     from plaudit.finetune.encode import Sample
@@ -44,7 +44,7 @@ def train(run: Finetune) -> None:
     rows = {part: lessons(run, part) for part in PARTS}
     with base(config) as llm:
         taught, kept = ([encode(llm, each) for each in rows[part]] for part in ("train", "held_out"))
-        before = answered(llm, kept, "ask before")
+        before = _once(run, "before.parquet", lambda: answered(llm, kept, "ask before"))
         options = config.lora
         windows = text_windows(llm, replay_texts() if options.kl or options.replay else [], options.window)
         teacher = Teacher(llm, taught, windows, options, config.seed)
@@ -53,7 +53,8 @@ def train(run: Finetune) -> None:
         teacher.model.save_pretrained(folder / "adapter")
     write_table(folder / "curve.parquet", curve)
     write_table(folder / "answers.parquet", _answers(kept, before, after))
-    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    for name in ("checkpoint.safetensors", "before.parquet"):
+        (folder / name).unlink(missing_ok=True)
     gained = {
         kind: {"before": _share(kept, before, kind), "after": _share(kept, after, kind)} for kind in options.kinds
     }
@@ -129,6 +130,16 @@ def answered(llm: TransformersLLM, samples: Sequence[Sample], what: str) -> list
                 found[numbers[id(sample)]] = losses.is_right(sample, weights), float(losses.loss(sample, weights))
             advance(len(part))
     return [found[number] for number in range(len(samples))]
+
+
+def _once(run: Finetune, name: str, make: Callable[[], list[tuple[float, float]]]) -> list[tuple[float, float]]:
+    """What this made before it was stopped, with the same settings; else made now, and kept."""
+    path, settings = run.stage("train") / name, run.expected("train")
+    if path.is_file() and (rows := read_table(path)) and rows[0]["settings"] == settings:
+        return [(row["right"], row["loss"]) for row in rows]
+    made = make()
+    write_table(path, [{"right": right, "loss": loss, "settings": settings} for right, loss in made])
+    return made
 
 
 def _teach(run: Finetune, teacher: Teacher) -> list[dict[str, Any]]:
