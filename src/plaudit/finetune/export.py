@@ -48,15 +48,15 @@ def to_gguf(adapter: Path, base: Path, target: Path, notes: Mapping[str, str]) -
     for name in sorted(name.removesuffix(A) for name in matrices if name.endswith(A)):
         own = names.get_name(f"{name.removeprefix('base_model.model.')}.weight", try_suffixes=(".weight",))
         low, high = (matrices[name + end].astype(np.float32) for end in (A, B))
-        if own is None or about.shapes.get(f"{own}.weight") != (high.shape[0], low.shape[1]):
+        if own is None or about.shapes.get(own) != (high.shape[0], low.shape[1]):
             raise ConfigError(
                 f"the adapter {adapter} is not for {base.name}: its {name} ({high.shape[0]} x {low.shape[1]}) has no place "
                 "there. Give the model that it was taught on."
             )
-        if about.architecture in PERMUTED and own.endswith((".attn_q", ".attn_k")):
-            high = _reordered(high, about.heads if own.endswith(".attn_q") else about.key_heads)
-        writer.add_tensor(f"{own}.weight.lora_a", low)
-        writer.add_tensor(f"{own}.weight.lora_b", high)
+        if about.architecture in PERMUTED and own.endswith((".attn_q.weight", ".attn_k.weight")):
+            high = _reordered(high, about.heads if own.endswith(".attn_q.weight") else about.key_heads)
+        writer.add_tensor(f"{own}.lora_a", low)
+        writer.add_tensor(f"{own}.lora_b", high)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
