@@ -66,6 +66,8 @@ class EmbeddedLLM(LocalLLM):
         path, known = weights.resolve(spec), ""
         if adapter:
             path = gguf_adapter.merged(path, Path(adapter))
+            # What an adapter changes is less than a step of 4 bits: with these it lost half of its effect.
+            quantize = "q8_0" if quantize == "auto" and not weights.is_float(path) else quantize
             known = f"+{Path(adapter).stem}:{weights.fingerprint(Path(adapter))}"
         path = weights.fast_copy(path, quantize)
         self.name = f"embedded:{path.stem}:{weights.fingerprint(path)}{known}"

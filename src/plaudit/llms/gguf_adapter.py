@@ -3,8 +3,8 @@
     path = merged(Path("model.gguf"), Path("adapter.gguf"))   # llama.cpp's convert_lora_to_gguf.py makes such adapters
 
 The binding to llama.cpp can load an adapter and cannot switch it on, so it becomes part of the weights; what is run is
-as fast as the model alone. Matrices that the adapter touches become 16-bit floats, and are then requantised with the
-rest where the model is. Left out: adapters of embeddings, a strength other than 1. Source of the format:
+nearly as fast as the model alone. Matrices that the adapter touches become 16-bit floats, and are then requantised to 8
+bits with the rest where the model is. Left out: adapters of embeddings, a strength other than 1. Source of the format:
 https://github.com/ggml-org/llama.cpp/blob/master/src/llama-adapter.cpp
 """
 

@@ -228,6 +228,11 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()[:12]
 
 
+def is_float(path: Path) -> bool:
+    """Whether a model's weights are plain floats, of 16 or 32 bits."""
+    return header(path).file_type in (0, 1, 32)
+
+
 def fast_copy(path: Path, quantize: Quantize = "auto") -> Path:
     """The same model in the type that runs fastest on a CPU, made once and kept in the cache.
 
