@@ -83,7 +83,7 @@ def right(weights: Tensor, answer: int | None) -> float:
     """Of ``(questions, answers)`` log-probabilities: 1 where this answer, or the first question, has most; ties shared."""
     values = score(weights) if answer is None else weights[0]
     best = values == values.max()
-    return float(best[answer or 0]) / int(best.sum())
+    return float(best[answer or 0]) / max(1, int(best.sum()))
 
 
 def text_losses(model: Any, windows: Tensor, kl: bool) -> tuple[Tensor, Tensor]:

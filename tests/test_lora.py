@@ -1,0 +1,180 @@
+"""Teaching: losses against a hand computation, an order that leaves nothing out, a stop that changes nothing, a judge that learns."""
+
+import math
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("peft")
+
+import tiny_models  # noqa: E402
+
+from plaudit.config import LLMConfig, WorldConfig  # noqa: E402
+from plaudit.errors import ConfigError, LLMError, PlauditError  # noqa: E402
+from plaudit.finetune import losses, run, teach  # noqa: E402
+from plaudit.finetune.encode import encode, parts  # noqa: E402
+from plaudit.finetune.lessons import Lesson  # noqa: E402
+from plaudit.finetune.lora import Teacher, order, rate, text_windows  # noqa: E402
+from plaudit.finetune.settings import AskConfig, DataConfig, FinetuneConfig, LoraConfig, MeasureConfig  # noqa: E402
+from plaudit.llms.base import Request  # noqa: E402
+from plaudit.llms.transformers_model import TransformersLLM  # noqa: E402
+from plaudit.store import read_table  # noqa: E402
+
+YES_NO = (" Yes", " No")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tiny_models.make_text(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def llm(folder):
+    llm = TransformersLLM(str(folder), context=512)
+    yield llm
+    llm.close()
+
+
+def pair(nearer, other):
+    return Lesson("compare", (f"Now: {nearer}\nProgress:", f"Now: {other}\nProgress:"), YES_NO, None)
+
+
+LESSONS = [pair(f"the door is open {i}", f"the door is shut and far away {i}") for i in range(6)]
+QUESTION = Lesson("next", ("What follows?",), (" It is not", " It is not clear", " Yes"), 2)
+ACTION = Lesson("action", ("Do what?\nAction:",), (" It is not clear",), 0)
+
+
+def test_answers_weigh_what_the_back_end_says_they_weigh(llm):
+    """In one padded batch, as in one question after the other."""
+    lessons = [*LESSONS, QUESTION, ACTION]
+    samples = [encode(llm, each) for each in lessons]
+    with torch.no_grad():
+        weighed = losses.answer_weights(llm.model, samples)
+    for each, weights in zip(lessons, weighed, strict=True):
+        if len(each.answers) > 1:
+            replies = llm.choose([Request(prompt, answers=each.answers) for prompt in each.prompts])
+            assert weights.numpy() == pytest.approx(np.array([r.logprobs for r in replies]), abs=1e-4)
+    assert [s.answers for s in samples] == [2] * 6 + [3, 1] and samples[-1].length == len(
+        llm.answer_tokens(ACTION.answers[0])
+    )
+
+
+def test_losses_by_hand(llm):
+    compare, question, action = (encode(llm, each) for each in (LESSONS[0], QUESTION, ACTION))
+    weights = torch.tensor([[-1.0, -2.0], [-3.0, -1.0]])  # scores 1 and -2
+    assert float(losses.loss(compare, weights)) == pytest.approx(math.log1p(math.exp(-3.0)), rel=1e-5)
+    assert losses.is_right(compare, weights) == 1 and losses.is_right(compare, weights.flip(0)) == 0
+    assert losses.is_right(compare, weights[[0, 0]]) == 0.5
+    three = torch.tensor([[-1.0, -2.0, -1.5]])
+    share = math.exp(-1.5) / sum(map(math.exp, (-1.0, -2.0, -1.5)))
+    assert float(losses.loss(question, three)) == pytest.approx(-math.log(share), rel=1e-5)
+    assert losses.is_right(question, three) == 0
+    assert float(losses.loss(action, torch.tensor([[-6.0]]))) == pytest.approx(6.0 / action.length)
+    ratings = torch.log(torch.tensor([[0.1, 0.1, 0.2, 0.5, 0.1]]))
+    assert float(losses.score(ratings)) == pytest.approx(0.1 + 0.2 + 0.6 + 2.0 + 0.5)
+
+
+def test_kl_is_nothing_before_anything_is_taught(llm):
+    windows = text_windows(llm, ["The quick brown fox jumps over the lazy dog. " * 8], 16)
+    model = llm.teach(r=2, target_modules="all-linear")
+    kl, own = losses.text_losses(model, windows[:2], kl=True)
+    assert float(kl) == pytest.approx(0, abs=1e-6)
+    with torch.no_grad():
+        logits = model(windows[:2]).logits[:, :-1].log_softmax(-1)
+    plain = -logits.gather(-1, windows[:2, 1:, None]).mean()
+    assert float(own) == pytest.approx(float(plain), rel=1e-4)
+
+
+def test_every_lesson_comes_once_before_any_comes_again():
+    taken = [place for step in range(6) for place in order(9, 3, step, seed=1)]
+    assert sorted(taken[:9]) == sorted(taken[9:]) == list(range(9)) and taken[:9] != taken[9:]
+    options = LoraConfig(steps=20, learning_rate=1.0)
+    rates = [rate(step, options) for step in range(20)]
+    assert rates[:2] == [0.5, 1.0] and rates[-1] == pytest.approx(1 / 18) and max(rates) == 1.0
+
+
+def test_parts_are_of_like_length_and_leave_nothing_out(llm):
+    samples = [encode(llm, pair("a " * n, "b " * n)) for n in (3, 90, 4, 80, 5, 200)]
+    cut = list(parts(samples, 256))
+    assert sorted(map(id, sum(cut, []))) == sorted(map(id, samples))
+    for part in cut:
+        assert len(part) == 1 or sum(len(s.paths) for s in part) * max(s.longest for s in part) <= 256
+
+
+def teacher(folder, steps=12, **options):
+    llm = TransformersLLM(str(folder), context=512)
+    samples = [encode(llm, each) for each in LESSONS]
+    windows = text_windows(llm, ["The quick brown fox jumps over the lazy dog. " * 8], 16)
+    return Teacher(llm, samples, windows, LoraConfig(steps=steps, rank=4, learning_rate=0.02, **options), seed=3)
+
+
+def test_a_model_learns_which_is_nearer_and_says_so_when_it_is_asked(folder):
+    taught = teacher(folder, steps=30, kl=0.1)
+    told = []
+    taught.run(told.append)
+    assert [step.step for step in told] == list(range(1, 31)) and all(step.kl >= -1e-6 for step in told)
+    assert np.mean([step.right for step in told[-6:]]) == 1.0 and told[-1].loss < told[0].loss
+    for each in LESSONS:
+        one, two = taught.llm.choose([Request(prompt, answers=YES_NO) for prompt in each.prompts])
+        assert one.logprobs[0] - one.logprobs[1] > two.logprobs[0] - two.logprobs[1]
+
+
+def test_a_stop_changes_nothing(folder):
+    whole, first, second = (teacher(folder, dropout=0.1) for _ in range(3))
+    whole.run(lambda step: None)
+
+    def stop(step):
+        if step.step == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        first.run(stop)
+    second.set_state(first.get_state())
+    second.run(lambda step: None)
+    for name, weight in whole.get_state()["weights"].items():
+        assert torch.equal(weight, second.get_state()["weights"][name]), name
+
+
+def test_a_loss_that_is_no_number_ends_it_and_says_what_to_lower(folder):
+    broken = teacher(folder)
+    with torch.no_grad():
+        next(iter(broken.get_state()["weights"].values())).fill_(float("nan"))
+    with pytest.raises(PlauditError, match="no number.*learning-rate"):
+        broken.run(lambda step: None)
+
+
+def test_too_little_memory_names_the_settings(folder, monkeypatch):
+    def full(*_):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
+
+    monkeypatch.setattr(losses, "answer_weights", full)
+    with pytest.raises(LLMError, match=r"--lora\.part-tokens \(now 1024\)"):
+        teacher(folder).run(lambda step: None)
+
+
+def test_the_command_teaches_and_skips_what_is_done(folder, tmp_path, capsys):
+    config = FinetuneConfig(
+        world=WorldConfig("doorkey"),
+        llm=LLMConfig(model=f"transformers:{folder}"),
+        data=DataConfig(kinds=("compare",), examples=20, steps=2000),
+        ask=AskConfig(prompt="pointwise-b"),
+        lora=LoraConfig(steps=3, rank=2, kl=0.0),
+        measure=MeasureConfig(every=200),
+    )
+    made = run.finetune(config, tmp_path / "f", run.STAGES[:3])
+    assert (tmp_path / "f/train/adapter/adapter_model.safetensors").is_file()
+    assert len(read_table(tmp_path / "f/train/curve.parquet")) == 3
+    rows = read_table(tmp_path / "f/train/answers.parquet")
+    assert rows and {row["right_before"] for row in rows} <= {0.0, 0.5, 1.0}
+    assert not list((tmp_path / "f/train").glob("*.safetensors"))  # no checkpoint is left
+    assert "--llm.adapter" in run.next_step(made)
+    capsys.readouterr()
+    run.finetune(config, tmp_path / "f", run.STAGES[:3])
+    assert capsys.readouterr().out.count("skipped") == 3
+
+
+def test_what_cannot_be_taught_is_said(tmp_path):
+    config = FinetuneConfig(llm=LLMConfig(model="http://127.0.0.1:9/v1"))
+    with pytest.raises(ConfigError, match="behind a server"), teach.base(config):
+        pass
