@@ -42,6 +42,16 @@ def validate(config: RunConfig) -> None:
         ("judge.items", config.judge.items >= 10, "at least 10"),
         ("judge.pairs", config.judge.pairs >= enough, f"at least {enough}, so that enough of them are held out"),
         ("evaluate.episodes", config.evaluate.episodes >= 1, "at least 1"),
+        (
+            "judge.segment",
+            config.judge.segment <= 1 or config.judge.input == "text",
+            "1 with judge.input image and both: a segment has no single picture",
+        ),
+        (
+            "judge.input",
+            config.judge.input == "text" or not config.fit.online,
+            "text with fit.online, which asks by the description",
+        ),
         ("judge.patience", config.judge.patience >= 0, "0 or more"),
         ("code.temperature", 0 <= config.code.temperature <= 2, "between 0 and 2"),
         ("code.reflections", config.code.reflections >= 0, "0 or more"),

@@ -20,6 +20,8 @@ from plaudit.types import FAILED, Comparison, Judgement
 
 PART = 8192
 """Questions whose prompts and answers are in memory at once."""
+PICTURED = 512
+"""The same of observations whose pictures are shown."""
 Pair = tuple[str, str]
 """Descriptions of two observations."""
 

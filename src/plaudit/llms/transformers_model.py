@@ -107,6 +107,11 @@ class TransformersLLM(LocalLLM):
 
         _device(torch, config.device)
 
+    @classmethod
+    def takes_images(cls, config: LLMConfig) -> bool | None:
+        """By its folder; a model of the hub is looked at when it is loaded."""
+        return files.takes_images(config.model.partition(":")[2])
+
     def _load(self, folder: Path, adapter: str, dtype: Any) -> None:
         import transformers as library
         from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
