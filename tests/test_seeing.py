@@ -193,7 +193,7 @@ def test_what_cannot_be_seen_is_refused_before_anything_is_asked(tmp_path, monke
         parts.check(config)  # the embedded model
     for wrong in ({"segment": 3}, {"prompt": "pointwise"}):
         judge = dataclasses.replace(config.judge, **wrong)
-        with pytest.raises(ConfigError, match=r"judge\.segment must be 1 with|must have the fields \$goal, it has"):
+        with pytest.raises(ConfigError, match=r"judge\.segment must be 1 where|must have the fields \$goal, it has"):
             each = dataclasses.replace(config, judge=judge)
             validate(each)
             parts.check(each)

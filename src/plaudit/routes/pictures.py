@@ -69,6 +69,6 @@ def check_pictures(config: WorldConfig, world: World, setting: str) -> None:
     if world.picture(world.reset(seed=0)[0]) is None:
         raise ConfigError(
             f"the world {title(config.name)!r} makes no pictures of its observations with these settings. Some worlds do "
-            "with --world.observation pixels (miniwob, metaworld) or --world.description image (nethack, minihack); "
-            f"else {setting} text."
+            "with --world.observation pixels (miniwob, metaworld) or board (wordle), or with --world.description image "
+            f"(nethack, minihack); else {setting} text."
         )
