@@ -246,3 +246,18 @@ def test_a_vision_language_model_judges_and_a_reward_is_fitted(tmp_path):
     rows = read_table(run.folder / "annotate" / "judgements.parquet")
     assert all(row["status"] == "ok" for row in rows) and len({row["value"] for row in rows}) > 5
     assert len(read_table(run.folder / "fit" / "rewards.parquet")) >= 20
+
+
+@pytest.mark.slow
+def test_a_whole_run_by_pictures_comes_to_its_end(tmp_path):
+    pytest.importorskip("transformers")
+    import tiny_models
+
+    from plaudit.cli import main
+
+    model = str(tiny_models.make_seeing(tmp_path / "seeing"))
+    few = "--judge.items 30 --judge.pairs 500 --collect.steps 3200 --train.seeds 1 --train.steps 1024 --fit.steps 20"
+    words = f"run doorkey --world.size 5 --judge.input image {few} --evaluate.episodes 4 --train.controls --out"
+    assert main([*words.split(), str(tmp_path / "run"), "--llm", f"transformers:{model}"]) == 0
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "shown the world's picture of each observation, in place of the words" in page

@@ -242,6 +242,7 @@ def _finish(run: Run, start: float, asking: _Asking, curve: list[dict[str, float
         goal=asking.goal,
         model=asking.llm.name,
         protocol=type(protocol).__name__.lower(),
+        input=judge.input,
         prompt=protocol.prompt.name,
         prompt_hash=protocol.prompt.hash,
         prompt_text=protocol.prompt.text,
