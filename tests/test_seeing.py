@@ -17,14 +17,12 @@ from plaudit.llms.base import Image
 from plaudit.llms.scripted import ScriptedLLM
 from plaudit.routes import feedback
 from plaudit.routes.pictures import CollectedPictures
-from plaudit.stages import arms, models, parts, run_stages
+from plaudit.stages import models, parts, run_stages
 from plaudit.stages.calibrate import calibrate
-from plaudit.stages.forecast import forecast
 from plaudit.stages.label import LabelOptions, by_model
 from plaudit.store import Run, load_tree, read_table
 
-SMALL = {"world": {"size": 5}, "collect": {"steps": 3200, "num_envs": 16}, "fit": {"steps": 20}}
-SINGLE, SEATED = ("pointwise", "scale", "rating"), ("pairwise", "verdict")
+SMALL = {"world": {"size": 5}, "collect": {"steps": 1600, "num_envs": 16}, "fit": {"steps": 20}}
 
 
 def worth(image):
@@ -68,8 +66,7 @@ def pictures(run):
     return {text: Image.of(world.picture(each)) for text, each in zip(texts, seen, strict=True)}
 
 
-@pytest.mark.parametrize("shown", ["image", "both"])
-@pytest.mark.parametrize("protocol", SINGLE)
+@pytest.mark.parametrize(("protocol", "shown"), [("pointwise", "both"), ("scale", "image"), ("rating", "both")])
 def test_each_observation_is_judged_by_its_own_picture(tmp_path, scripted, protocol, shown):
     run = made(tmp_path / "a", shown, protocol=protocol)
     own, rows = pictures(run), read_table(run.folder / "annotate" / "judgements.parquet")
@@ -98,8 +95,7 @@ def _words(request):
     return request.prompt.split("\nWords: ")[1].split("\n")[0]
 
 
-@pytest.mark.parametrize("shown", ["image", "both"])
-@pytest.mark.parametrize("protocol", SEATED)
+@pytest.mark.parametrize(("protocol", "shown"), [("pairwise", "both"), ("verdict", "image")])
 def test_pictures_sit_as_the_question_says(tmp_path, scripted, protocol, shown):
     run = made(tmp_path / "a", shown, protocol=protocol)
     own, rows = pictures(run), read_table(run.folder / "annotate" / "comparisons.parquet")
@@ -173,8 +169,11 @@ def test_calibration_forecast_and_second_models_see_too(tmp_path, scripted):
     rows = calibrate(config, pairs=10)
     assert len(rows) == 5 and all(row.chat and row.failures == 0 for row in rows)
     asked = len(scripted.asked)
-    (found,) = forecast(config, arms.choose(["preference"]))
-    assert not found.problem and found.questions and all(r.images for r in scripted.asked[asked:])
+    world = DoorKey(5)
+    observations = [world.reset(seed=seed)[0] for seed in range(8)]
+    planned, tried = feedback.pilot(config, world, scripted, observations, ("pointwise",))
+    assert planned == config.judge.items and 0 < tried == len(scripted.asked) - asked
+    assert all(r.images for r in scripted.asked[asked:])
     run = made(tmp_path / "a", "text", ("collect",))
     scripted._score = lambda request: [-1.0, -1.5] if not request.images else score(request)
     run_stages(run, ("annotate",))
