@@ -24,7 +24,7 @@ from plaudit.config import RunConfig
 from plaudit.console import answers, console
 from plaudit.errors import ConfigError
 from plaudit.judging import selection
-from plaudit.judging.base import PART, check_failed
+from plaudit.judging.base import PART, check_failed, part_size
 from plaudit.judging.consistency import triples
 from plaudit.judging.scorer import Scorer, paired, preferences
 from plaudit.llms.base import LLM, Arrived
@@ -79,14 +79,14 @@ class _Asking:
 
     def judge(self, items: Numbers) -> None:
         """Ask about single items."""
-        for part in parts(items, PART):
+        for part in parts(items, part_size(self.llm)):
             self.labels.judge(
                 part.tolist(), self.protocol.judge(self.llm, self.goal, self.pool.take(part), self.arrived)
             )
 
     def compare(self, pairs: Numbers) -> None:
         """Ask about two at once."""
-        for part in parts(pairs, PART // 2):
+        for part in parts(pairs, part_size(self.llm) // 2):
             texts = self.pool.take(part.ravel())
             seated = list(zip(texts[::2], texts[1::2], strict=True))
             self.labels.compare(part, self.protocol.compare(self.llm, self.goal, seated, self.arrived), asked=True)
