@@ -113,6 +113,11 @@ def test_memory_does_not_grow_with_the_items(tmp_path, monkeypatch):
     assert (peaks[2] - peaks[1]) / 2000 < 300, peaks
 
 
+def test_too_few_items_for_rounds_are_told_as_such(tmp_path, scripted):
+    with pytest.raises(ConfigError, match=r"too few usable labels .*--judge\.rounds 1"):
+        annotated(made_up(tmp_path, 2, pairs=500, protocol="pairwise", rounds=3))
+
+
 def test_the_same_is_asked_once(tmp_path, monkeypatch):
     monkeypatch.setattr(base, "PART", 2)  # so that some repeats lie in other parts
     model = ScriptedLLM(score=score)

@@ -54,7 +54,10 @@ def annotate(run: Run, protocol: Any) -> None:
                 f"there are only {len(pool)} items to judge. Collect more: --collect.steps, --collect.recorded"
             )
         goal, scores = make_world(run.config.world).goal, isinstance(protocol, Scorer)
-        total = min(judge.items, len(pool)) if scores else judge.pairs * (1 + judge.both_orders)
+        total = items = min(judge.items, len(pool))
+        if not scores:
+            most = items * (items - 1) // 2 if judge.selection == "transitive" else judge.pairs
+            total = min(judge.pairs, most) * (1 + judge.both_orders)
         with (
             open_llm(run, judge.max_failures) as llm,
             answers("annotate", total, run.budget) as arrived,
