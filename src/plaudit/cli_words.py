@@ -79,7 +79,7 @@ goes on where it was left. N different pairs in all, 100 where none is given.
           disputed: those that the judge is least sure of, worth most as labels
 --by      a second model (a GGUF file, a server, openai:MODEL) is asked about
           the same pairs, by the run's protocol unless --judge.protocol names
-          another
+          another, and without the run's adapter (its own: --llm.adapter)
 --show    who agrees with whom, so far
 
 A reward is fitted to a person's labels by --fit.labels person or both."""
