@@ -13,8 +13,9 @@ from plaudit.errors import ConfigError, LLMError
 from plaudit.finetune import forgetting, forgotten_table, general_sets, records
 from plaudit.finetune.general_sets import instructions as written
 from plaudit.finetune.items import Choice, Passage
-from plaudit.finetune.paired import bootstrap, mcnemar, mean_difference, resolvable, wilson
+from plaudit.finetune.paired import bootstrap, mcnemar, mean_difference, resolvable
 from plaudit.finetune.torch_text import TorchText
+from plaudit.intervals import wilson
 from plaudit.llms.base import Reply
 
 CHOICES = {"knowledge": 344, "reasoning": 236, "statements": 96, "yes or no": 192, "logic": 172}
