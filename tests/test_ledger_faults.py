@@ -299,3 +299,14 @@ def test_recovering_keeps_what_is_under_way_at_a_provider(tmp_path):
     assert recover(tmp_path / "old.sqlite", tmp_path / "new.sqlite") == (1, 0)
     with contextlib.closing(Ledger(tmp_path / "new.sqlite")) as new:
         assert Batches(new).with_any({"y"}) == [Batch("tag", "batch_1", ("x", "y"))]
+
+
+def test_the_ledger_of_a_run_that_a_second_model_was_asked_about_is_replayed_by_the_same_command(tmp_path):
+    with contextlib.closing(Ledger(tmp_path / "l.sqlite")) as ledger:
+        for name in ("embedded:own:12", "openai:other@host"):
+            ledger.add(name, "choose", [(Request("a"), Reply("ok", name))])
+    assert ReplayLLM(tmp_path / "l.sqlite", "embedded").name == "embedded:own:12"
+    with contextlib.closing(Ledger(tmp_path / "l.sqlite")) as ledger:
+        ledger.add("embedded:own:12+adapter:34", "choose", [(Request("a"), Reply("ok"))])
+    with pytest.raises(LLMError, match="answers of 3 models"):
+        ReplayLLM(tmp_path / "l.sqlite", "embedded")
