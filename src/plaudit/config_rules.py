@@ -114,6 +114,7 @@ def _placing(config: RunConfig) -> list[tuple[str, bool, str]]:
     return [
         ("cluster.on", known, "local, ray, auto, HOST:PORT or ray://HOST:PORT"),
         ("cluster.on", local or not config.fit.online, "local with fit.online, which asks while it trains"),
+        ("llm.batch", local or not config.llm.batch, "0 with --on: workers ask directly, at the full price"),
         (
             "cluster.serve",
             not cluster.serve or ("{port}" in cluster.serve and not local),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from plaudit import prompts, registry
+from plaudit.intervals import wilson
 from plaudit.judging.base import Pair
 from plaudit.llms.base import LLM, Image
 from plaudit.types import Comparison, failure_rate, seat_statistics
@@ -98,7 +99,7 @@ def measure(
         chat=chat,
         pairs=len(pairs),
         accuracy=accuracy,
-        interval=wilson(accuracy or 0.0, len(answered)),
+        interval=half_width(accuracy or 0.0, len(answered)),
         flip_rate=seats.flip_rate,
         first_rate=seats.first_rate,
         failures=failure_rate(comparisons),
@@ -116,11 +117,10 @@ def _right(comparison: Comparison, first_is_better: bool) -> float | None:
     return float((comparison.probability > 0.5) == first_is_better)
 
 
-def wilson(share: float, n: int, z: float = 1.96) -> float:
-    """Half width of Wilson's 95% interval of a share."""
-    if n == 0:
-        return 0.5
-    return float(z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n))
+def half_width(share: float, n: int) -> float:
+    """Half of Wilson's 95% interval of a share."""
+    low, high = wilson(share, n)
+    return (high - low) / 2
 
 
 def recommend(rows: Sequence[Calibration]) -> Calibration | None:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from plaudit.judging.base import PART, Pair
+from plaudit.judging.base import Pair, part_size
 from plaudit.judging.replies import checked
 from plaudit.llms.base import LLM, Arrived, Image, Reply, Request
 from plaudit.llms.reading import cost
@@ -36,8 +36,9 @@ class Scorer(ABC):
     def judge(self, llm: LLM, goal: str, texts: Sequence[str], arrived: Arrived | None = None) -> list[Judgement]:
         """One judgement for each description, in order."""
         judged: list[Judgement] = []
-        for start in range(0, len(texts), PART):
-            judged += self.judge_part(llm, goal, texts[start : start + PART], arrived)
+        size = part_size(llm)
+        for start in range(0, len(texts), size):
+            judged += self.judge_part(llm, goal, texts[start : start + size], arrived)
         return judged
 
     def compare(self, llm: LLM, goal: str, pairs: Sequence[Pair], arrived: Arrived | None = None) -> list[Comparison]:

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from plaudit.judging.base import PART, Pair
+from plaudit.judging.base import Pair, part_size
 from plaudit.llms.base import LLM, Arrived, Image, Reply
 from plaudit.llms.reading import cost
 from plaudit.prompts import Prompt
@@ -60,8 +60,9 @@ class Seated(ABC):
     def compare(self, llm: LLM, goal: str, pairs: Sequence[Pair], arrived: Arrived | None = None) -> list[Comparison]:
         """One comparison for each pair, in order."""
         found: list[Comparison] = []
-        for start in range(0, len(pairs), PART // 2):
-            part = pairs[start : start + PART // 2]
+        size = part_size(llm) // 2
+        for start in range(0, len(pairs), size):
+            part = pairs[start : start + size]
             orders = [self.seatings(pair) for pair in part]
             answers = iter(self.ask(llm, goal, [seats for each in orders for seats in each], arrived))
             found += (_comparison(p, each, [next(answers) for _ in each]) for p, each in zip(part, orders, strict=True))

@@ -25,7 +25,7 @@ from plaudit.config import RunConfig
 from plaudit.console import answers, console
 from plaudit.errors import ConfigError
 from plaudit.judging import selection
-from plaudit.judging.base import PART, PICTURED, check_failed
+from plaudit.judging.base import PART, PICTURED, check_failed, part_size
 from plaudit.judging.consistency import triples
 from plaudit.judging.scorer import Scorer, paired, preferences
 from plaudit.llms.base import LLM, Arrived
@@ -56,7 +56,10 @@ def annotate(run: Run, protocol: Any) -> None:
                 f"there are only {len(pool)} items to judge. Collect more: --collect.steps, --collect.recorded"
             )
         goal, scores = make_world(run.config.world).goal, isinstance(protocol, Scorer)
-        total = min(judge.items, len(pool)) if scores else judge.pairs * (1 + judge.both_orders)
+        total = items = min(judge.items, len(pool))
+        if not scores:
+            most = items * (items - 1) // 2 if judge.selection == "transitive" else judge.pairs
+            total = min(judge.pairs, most) * (1 + judge.both_orders)
         with (
             open_llm(run, judge.max_failures) as llm,
             answers("annotate", total, run.budget) as arrived,
@@ -95,7 +98,7 @@ class _Asking:
 
     @property
     def _part(self) -> int:
-        return PART if self.pool.pictures is None else PICTURED
+        return part_size(self.llm) if self.pool.pictures is None else PICTURED
 
     def _showing(self, items: Numbers) -> Any:
         """The protocol, with the pictures of these items where it shows any."""

@@ -144,13 +144,18 @@ def painter(run: Run) -> Pictures:
     return paint
 
 
+def for_another(config: RunConfig) -> RunConfig:
+    """A run's settings without what belongs to its own model: the adapter on it, and the ledger that stands in for it."""
+    return dataclasses.replace(config, llm=dataclasses.replace(config.llm, adapter="", replay=""))
+
+
 def by_model(run: Run, model: str, options: LabelOptions, config: RunConfig | None = None) -> None:
     """A second model, about the pairs that people have labelled and as many more as are wanted.
 
-    ``config``: the run's settings, with those of the model and of how it is asked changed.
+    ``config``: :func:`for_another`, with those of the model and of how it is asked changed.
     """
     run.require("annotate")
-    config = config or run.config
+    config = config or for_another(run.config)
     judge, answered = config.judge, judged(run)
     own = run.config.judge
     if (judge.protocol, judge.input) != (own.protocol, own.input) and judge.prompt == own.prompt:
@@ -163,7 +168,7 @@ def by_model(run: Run, model: str, options: LabelOptions, config: RunConfig | No
     for pair in ordered(answered, options.select, options.seed, spread):
         drawn.setdefault(pair, options.select)
     pairs = list(drawn)[:wanted]
-    asking = dataclasses.replace(config, llm=dataclasses.replace(config.llm, model=model, replay=""))
+    asking = dataclasses.replace(config, llm=dataclasses.replace(config.llm, model=model))
     if judge.input != "text":
         validate(asking)
         check_sees(asking.llm)
