@@ -73,6 +73,7 @@ INERT = {
 LATER: dict[tuple[str, str], Any] = {
     ("llm", "adapter"): "",
     ("llm", "device"): "auto",
+    ("judge", "input"): "text",
     ("fit", "labels"): "judge",
     ("fit", "labels_from"): "",
     ("fit", "label_weight"): 10,
