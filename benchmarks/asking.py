@@ -17,7 +17,7 @@ from plaudit import prompts
 from plaudit.config import LLMConfig, WorldConfig
 from plaudit.envs import gridworld_words as words
 from plaudit.judging.base import Pair, Protocol
-from plaudit.judging.calibrate import known_pairs, wilson
+from plaudit.judging.calibrate import half_width, known_pairs
 from plaudit.judging.pairwise import Pairwise
 from plaudit.judging.pointwise import Pointwise
 from plaudit.judging.rating import Rating
@@ -63,7 +63,7 @@ def cells(llm: LLM, goal: str, protocol: Protocol, pairs: list[Pair]) -> str:
     accuracy, first = float(np.mean(right)) if right else 0.0, seat_statistics(comparisons).first_rate
     ties = float(np.mean([c.status == "tie" for c in comparisons]))
     return (
-        f"{accuracy:6.0%} ±{wilson(accuracy, len(right)):.0%}{ties:6.0%}{failure_rate(comparisons):8.0%}"
+        f"{accuracy:6.0%} ±{half_width(accuracy, len(right)):.0%}{ties:6.0%}{failure_rate(comparisons):8.0%}"
         f"{'-' if first is None else f'{first:.0%}':>12}{len(pairs) / seconds:9.1f}"
     )
 

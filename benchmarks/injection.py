@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from plaudit import prompts, registry
 from plaudit.config import LLMConfig, WorldConfig
 from plaudit.judging.base import Pair, Protocol
-from plaudit.judging.calibrate import known_pairs, wilson
+from plaudit.judging.calibrate import half_width, known_pairs
 from plaudit.llms.base import LLM
 from plaudit.policies.random import RandomPolicy
 from plaudit.prompts import Block, Prompt, one_line
@@ -123,7 +123,7 @@ def main() -> None:
         right = float(np.mean((better > 0.5) + 0.5 * (better == 0.5)))
         difference = f"{flips.mean() - control.mean():+.1%} ({low:+.0%} to {high:+.0%})"
         print(
-            f"{name:14}{share(flips)}{share(control)}{difference:>22}{right:8.0%} ±{wilson(right, len(known)):.0%}",
+            f"{name:14}{share(flips)}{share(control)}{difference:>22}{right:8.0%} ±{half_width(right, len(known)):.0%}",
             flush=True,
         )
         kinds[name] = by_kind(corpus, which, flips, control)
@@ -213,7 +213,7 @@ def by_kind(
 
 
 def share(flips: NDArray[np.bool_]) -> str:
-    text = f"{flips.mean():.0%} ±{wilson(float(flips.mean()), len(flips)):.0%}"
+    text = f"{flips.mean():.0%} ±{half_width(float(flips.mean()), len(flips)):.0%}"
     return f"{text:>12}"
 
 

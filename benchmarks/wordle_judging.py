@@ -16,7 +16,7 @@ import argparse
 import numpy as np
 
 from plaudit.config import LLMConfig, WorldConfig
-from plaudit.judging.calibrate import known_pairs, measure, wilson
+from plaudit.judging.calibrate import half_width, known_pairs, measure
 from plaudit.policies.random import RandomPolicy
 from plaudit.rewards.embedders import WordLlamaEmbedder
 from plaudit.rollout import distinct_descriptions
@@ -43,7 +43,7 @@ def main() -> None:
         lengths = np.array([[len(text) for text in pair] for pair in pairs])
         shares["longer text"] = float(((1 + np.sign(lengths[:, 0] - lengths[:, 1])) / 2).mean())
         for name, share in shares.items():
-            print(f"{description}: {name} {share:.0%} ±{wilson(share, len(pairs)):.0%} of {len(pairs)}", flush=True)
+            print(f"{description}: {name} {share:.0%} ±{half_width(share, len(pairs)):.0%} of {len(pairs)}", flush=True)
         for protocol in options.protocols:
             found = measure(llm, world.goal, pairs, protocol, chat=False)
             print(f"{description}: {protocol} {found.accuracy:.0%} ±{found.interval:.0%} of {found.pairs}", flush=True)

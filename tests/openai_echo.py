@@ -60,6 +60,8 @@ class Echo:
     spaced: bool = False
     """Whether its model writes the space before a word as a token of its own."""
     batches: Batches | None = None
+    blind: bool = False
+    """Whether its model takes no pictures."""
 
     @property
     def paid(self) -> int:
@@ -114,6 +116,8 @@ class Echo:
             await asyncio.sleep(self.patience)
         if fault == "cut":
             return 0, b"", ""
+        if self.blind and b'"image_url"' in data:
+            return 400, _json({"error": {"message": "content must be a string"}}), ""
         body = self.body(path, json.loads(data), fault)
         whole = _json(body)
         if fault == "half":

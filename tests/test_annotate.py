@@ -13,7 +13,7 @@ from plaudit import console, prompts
 from plaudit.budget import Budget
 from plaudit.config import RunConfig, from_dict
 from plaudit.errors import ConfigError
-from plaudit.judging import scorer, seated
+from plaudit.judging import base
 from plaudit.judging.pairwise import Pairwise
 from plaudit.judging.pointwise import Pointwise
 from plaudit.llms.answers import Ledger
@@ -68,10 +68,23 @@ def scripted(monkeypatch):
     return model
 
 
+@pytest.mark.parametrize("protocol", ["pointwise", "pairwise"])
+def test_a_model_that_wants_many_at_once_gets_them(tmp_path, scripted, monkeypatch, protocol):
+    """A call of the batch API may take a day: parts must not cut one into many."""
+    for module in (feedback, base):
+        monkeypatch.setattr(module, "PART", 16)
+    scripted.window, choose, seen = 100, scripted.choose, []
+    monkeypatch.setattr(
+        scripted, "choose", lambda asked, arrived=None: seen.append(len(asked)) or choose(asked, arrived)
+    )
+    annotated(made_up(tmp_path, 250, pairs=500, protocol=protocol))
+    assert seen[0] == 100 and all(size > 80 for size in seen[:-1])  # a pair that was drawn twice is asked once
+
+
 @pytest.mark.parametrize("protocol", ["pointwise", "pairwise", "rating", "verdict"])
 def test_in_which_parts_it_is_asked_changes_nothing(tmp_path, scripted, monkeypatch, protocol):
     whole = annotated(made_up(tmp_path / "a", 50, pairs=60, protocol=protocol))
-    for module in (feedback, scorer, seated):
+    for module in (feedback, base):
         monkeypatch.setattr(module, "PART", 16)
     assert annotated(made_up(tmp_path / "b", 50, pairs=60, protocol=protocol)) == whole
     assert len(whole["comparisons.parquet"]) == 60
@@ -88,7 +101,7 @@ def test_memory_does_not_grow_with_the_items(tmp_path, monkeypatch):
             return super().choose(requests, arrived)
 
     monkeypatch.setattr(parts, "make_llm", lambda config: Forgetful())
-    for module in (feedback, scorer):
+    for module in (feedback, base):
         monkeypatch.setattr(module, "PART", 100)
     peaks = []
     for items in (100, 500, 2500):  # the first one imports what there is to import
@@ -100,9 +113,13 @@ def test_memory_does_not_grow_with_the_items(tmp_path, monkeypatch):
     assert (peaks[2] - peaks[1]) / 2000 < 300, peaks
 
 
+def test_too_few_items_for_rounds_are_told_as_such(tmp_path, scripted):
+    with pytest.raises(ConfigError, match=r"too few usable labels .*--judge\.rounds 1"):
+        annotated(made_up(tmp_path, 2, pairs=500, protocol="pairwise", rounds=3))
+
+
 def test_the_same_is_asked_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(scorer, "PART", 2)  # so that some repeats lie in other parts
-    monkeypatch.setattr(seated, "PART", 4)
+    monkeypatch.setattr(base, "PART", 2)  # so that some repeats lie in other parts
     model = ScriptedLLM(score=score)
     llm = LedgerLLM(model, Ledger(tmp_path / "l.sqlite"))
     judged = Pointwise(prompts.load("pointwise")).judge(llm, "win", ["a", "a", "b", "a", "b"])

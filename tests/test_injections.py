@@ -33,18 +33,22 @@ ANSWERS = {
     "code_reflect": ("Better program:", "def reward(a, b): return 1", "pass"),
     "code_repair": ("Mended program:", "def reward(a, b): return 1", "pass"),
     "code_chat": ("Program:", "def reward(a, b): return 1", "pass"),
+    "next": ("What follows:", "A", "B"),
+    "inverse": ("Action in between:", "A", "B"),
+    "caption": ("Description:", "the goal", "a wall"),
 }
+"""Of each prompt its last line and two answers; its other wordings (``act-b``) are attacked alike."""
 CONTROL = re.compile(r"<\||<｜|</?s>|\[/?INST\]|<(start|end)_of_turn>|<<SYS>>|<think>|\[\|")
 """What a tokeniser of some model reads as one of its control tokens."""
 
 
 def corpus() -> list[tuple[str, Injection]]:
-    return [(name, each) for name in prompts.names() for each in texts(*ANSWERS[name])]
+    return [(name, each) for name in prompts.names() for each in texts(*ANSWERS[name.split("-")[0]])]
 
 
 def test_the_corpus_is_of_many_kinds() -> None:
     kinds = Counter(each.kind for each in texts("Progress:", "Yes", "No"))
-    assert sum(kinds.values()) >= 60 and len(kinds) >= 12 and set(ANSWERS) == set(prompts.names())
+    assert sum(kinds.values()) >= 60 and len(kinds) >= 12 and set(ANSWERS) == {n.split("-")[0] for n in prompts.names()}
     assert not any("@" in each.text for each in texts("Progress:", "Yes", "No"))
 
 
@@ -68,7 +72,7 @@ def test_no_text_can_end_its_field_in_any_prompt() -> None:
     tried = 0
     for name, each in corpus():
         prompt = prompts.load(name)
-        for field in ("observation", "first", "second", "goal", "rules"):
+        for field in ("observation", "following", "action", "first", "second", "goal", "rules"):
             if f"${field}" in prompt.text:
                 tried += 1
                 assert not holes(prompt, field, each.text), (name, field, each)

@@ -9,7 +9,7 @@ from plaudit import prompts, registry
 from plaudit.errors import ConfigError, JudgeFailedError
 from plaudit.judging import rating
 from plaudit.judging.base import check_failures
-from plaudit.judging.calibrate import Calibration, known_pairs, measure, recommend, show, wilson
+from plaudit.judging.calibrate import Calibration, half_width, known_pairs, measure, recommend, show
 from plaudit.judging.pairwise import Pairwise
 from plaudit.judging.pointwise import Pointwise
 from plaudit.judging.rating import Rating
@@ -197,7 +197,7 @@ def test_calibration_measures_what_was_planted(monkeypatch):
 
 def test_recommendation_prefers_the_faster_of_equals_and_no_failing_one():
     def row(name, accuracy, speed, failures=0.0):
-        return Calibration(name, False, 60, accuracy, wilson(accuracy, 60), None, None, failures, speed, 0, 0.0)
+        return Calibration(name, False, 60, accuracy, half_width(accuracy, 60), None, None, failures, speed, 0, 0.0)
 
     assert recommend([row("slow", 0.92, 1), row("fast", 0.90, 10), row("coin", 0.5, 100)]).protocol == "fast"
     assert recommend([row("better", 0.92, 10), row("no faster", 0.90, 10.5)]).protocol == "better"
@@ -218,8 +218,8 @@ def test_a_way_that_nobody_can_read_has_no_accuracy(capsys):
 
 
 def test_wilson_by_hand():
-    assert wilson(0.5, 100) == pytest.approx(0.0962, abs=1e-3)
-    assert wilson(1.0, 10) > 0.1
+    assert half_width(0.5, 100) == pytest.approx(0.0962, abs=1e-3)
+    assert half_width(1.0, 10) > 0.1
 
 
 @pytest.mark.parametrize("name", prompts.names())

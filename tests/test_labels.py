@@ -18,8 +18,8 @@ from plaudit.llms.scripted import ScriptedLLM
 from plaudit.report.build import render
 from plaudit.report.labels import JUDGE, judged, standings
 from plaudit.stages import parts, run_stages
-from plaudit.stages.label import ensemble_spread
-from plaudit.store import PEOPLE, Run, read_table
+from plaudit.stages.label import LabelOptions, by_model, ensemble_spread
+from plaudit.store import PEOPLE, Run, read_json, read_table, write_json
 from plaudit.types import Comparison
 
 PAIRS = [(f"a{i}", f"b{i}") for i in range(200)]
@@ -252,6 +252,21 @@ def test_a_second_model_stands_beside_person_judge_and_world(tmp_path, monkeypat
     assert 0.5 < standing.concord[JUDGE, "the world"].share <= 1
     assert standing.calibration["person"].pairs == len(by_name["person"].opinions)
     assert main(["label", str(run.folder), "--show"]) == 0
+
+
+def test_a_second_model_does_not_get_the_judges_adapter(tmp_path, monkeypatch):
+    run = judged_run(tmp_path / "r")
+    record = read_json(run.folder / "run.json")
+    record["config"]["llm"] |= {"adapter": "/its/own.gguf"}
+    write_json(run.folder / "run.json", record)
+    monkeypatch.setattr(Run, "require", lambda run, stage: run.folder / stage)
+    asked = []
+    second = ScriptedLLM(score=knows, name="second")
+    monkeypatch.setattr(parts, "make_llm", lambda config: asked.append((config.model, config.adapter)) or second)
+    by = ["label", str(run.folder), "--by", "x.gguf", "--pairs", "5"]
+    assert main(by) == 0 and main([*by, "--llm.adapter", "other.gguf"]) == 0
+    by_model(Run.open(run.folder), "y.gguf", LabelOptions(pairs=5))
+    assert asked == [("x.gguf", ""), ("x.gguf", "other.gguf"), ("y.gguf", "")]
 
 
 def test_disputed_labels_are_kept_apart(tmp_path):

@@ -18,6 +18,7 @@ from plaudit.errors import LLMError, StoreError
 from plaudit.llms import answers
 from plaudit.llms.answers import Ledger
 from plaudit.llms.base import Reply, Request
+from plaudit.llms.batches import Batch, Batches
 from plaudit.llms.ledger import LedgerLLM
 from plaudit.llms.recover import recover
 from plaudit.llms.replay import ReplayLLM
@@ -289,3 +290,23 @@ def test_a_ledger_of_an_older_layout_is_read_and_added_to(tmp_path):
     model = ScriptedLLM()
     replies = LedgerLLM(model, Ledger(path)).choose([request, question("b")])
     assert replies[0].logprobs == (-1, -2) and [r.prompt for r in model.asked] == ["b"]
+
+
+def test_recovering_keeps_what_is_under_way_at_a_provider(tmp_path):
+    with contextlib.closing(Ledger(tmp_path / "old.sqlite")) as old:
+        old.add("model", "choose", [(Request("a"), Reply("ok", logprobs=(-1.0,)))])
+        Batches(old).note(Batch("tag", "batch_1", ("x", "y")))
+    assert recover(tmp_path / "old.sqlite", tmp_path / "new.sqlite") == (1, 0)
+    with contextlib.closing(Ledger(tmp_path / "new.sqlite")) as new:
+        assert Batches(new).with_any({"y"}) == [Batch("tag", "batch_1", ("x", "y"))]
+
+
+def test_the_ledger_of_a_run_that_a_second_model_was_asked_about_is_replayed_by_the_same_command(tmp_path):
+    with contextlib.closing(Ledger(tmp_path / "l.sqlite")) as ledger:
+        for name in ("embedded:own:12", "openai:other@host"):
+            ledger.add(name, "choose", [(Request("a"), Reply("ok", name))])
+    assert ReplayLLM(tmp_path / "l.sqlite", "embedded").name == "embedded:own:12"
+    with contextlib.closing(Ledger(tmp_path / "l.sqlite")) as ledger:
+        ledger.add("embedded:own:12+adapter:34", "choose", [(Request("a"), Reply("ok"))])
+    with pytest.raises(LLMError, match="answers of 3 models"):
+        ReplayLLM(tmp_path / "l.sqlite", "embedded")

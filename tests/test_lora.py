@@ -55,9 +55,8 @@ def test_answers_weigh_what_the_back_end_says_they_weigh(llm):
         if len(each.answers) > 1:
             replies = llm.choose([Request(prompt, answers=each.answers) for prompt in each.prompts])
             assert weights.numpy() == pytest.approx(np.array([r.logprobs for r in replies]), abs=1e-4)
-    assert [s.answers for s in samples] == [2] * 6 + [3, 1] and samples[-1].length == len(
-        llm.answer_tokens(ACTION.answers[0])
-    )
+    assert [s.answers for s in samples] == [2] * 6 + [3, 1]
+    assert samples[-1].length == len(llm.answer_tokens(ACTION.answers[0]))
 
 
 def test_losses_by_hand(llm):
@@ -79,11 +78,11 @@ def test_kl_is_nothing_before_anything_is_taught(llm):
     windows = text_windows(llm, ["The quick brown fox jumps over the lazy dog. " * 8], 16)
     model = llm.teach(r=2, target_modules="all-linear")
     kl, own = losses.text_losses(model, windows[:2], kl=True)
-    assert float(kl) == pytest.approx(0, abs=1e-6)
+    assert float(kl.detach()) == pytest.approx(0, abs=1e-6)
     with torch.no_grad():
         logits = model(windows[:2]).logits[:, :-1].log_softmax(-1)
     plain = -logits.gather(-1, windows[:2, 1:, None]).mean()
-    assert float(own) == pytest.approx(float(plain), rel=1e-4)
+    assert float(own.detach()) == pytest.approx(float(plain), rel=1e-4)
 
 
 def test_every_lesson_comes_once_before_any_comes_again():
@@ -97,7 +96,7 @@ def test_every_lesson_comes_once_before_any_comes_again():
 def test_parts_are_of_like_length_and_leave_nothing_out(llm):
     samples = [encode(llm, pair("a " * n, "b " * n)) for n in (3, 90, 4, 80, 5, 200)]
     cut = list(parts(samples, 256))
-    assert sorted(map(id, sum(cut, []))) == sorted(map(id, samples))
+    assert sorted(map(id, [each for part in cut for each in part])) == sorted(map(id, samples))
     for part in cut:
         assert len(part) == 1 or sum(len(s.paths) for s in part) * max(s.longest for s in part) <= 256
 
@@ -140,7 +139,7 @@ def test_a_loss_that_is_no_number_ends_it_and_says_what_to_lower(folder):
     broken = teacher(folder)
     with torch.no_grad():
         next(iter(broken.get_state()["weights"].values())).fill_(float("nan"))
-    with pytest.raises(PlauditError, match="no number.*learning-rate"):
+    with pytest.raises(PlauditError, match=r"no number.*learning-rate"):
         broken.run(lambda step: None)
 
 

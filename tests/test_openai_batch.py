@@ -31,6 +31,7 @@ from plaudit.llms.base import Request
 from plaudit.llms.batches import Batch
 from plaudit.llms.batches import Batches as Noted
 from plaudit.llms.ledger import Ledger, LedgerLLM
+from plaudit.llms.openai_reading import Failed, Fault
 from plaudit.llms.openai_server import OpenAIServer
 
 KEY = "sk-test-secret-0123456789"
@@ -144,6 +145,28 @@ def test_a_batch_that_no_batch_could_better_ends_the_run(tmp_path: Path) -> None
         check(questions(20), llm.choose(questions(20)))
 
 
+def test_a_provider_that_never_makes_a_batch_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Down:
+        tries = 0
+
+        def create(self, *_: str) -> str:
+            self.tries += 1
+            raise Failed(Fault("again", "HTTP 500"))
+
+        def find(self, tag: str) -> str:
+            return ""
+
+    monkeypatch.setattr(openai_batch, "PATIENCE", 3)
+    down, batches = Down(), Noted(Ledger(tmp_path / "l.sqlite"))
+    batches.note(Batch("tag", "", ("ask",)))
+    runner = openai_batch.BatchRunner(down, "server", "model", batches, lambda: None)  # type: ignore[arg-type]
+    with pytest.raises(LLMError, match=r"makes no batch: HTTP 500.*--llm\.batch"):
+        runner._create("file", "/v1/chat/completions", "tag")
+    assert down.tries == 4 and batches.any(), (
+        "whether one was made is in doubt, so it is looked for by the next command"
+    )
+
+
 def test_files_hold_no_more_than_a_provider_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openai_batch, "MOST_REQUESTS", 15)
     with serve(batches=Batches(limit=15)) as server, asking(server, tmp_path / "ledger.sqlite") as llm:
@@ -205,6 +228,7 @@ from plaudit.llms import openai_batch
 openai_batch.FIRST_PAUSE = openai_batch.LONGEST_PAUSE = 0.05
 from test_openai_batch import questions
 from plaudit.llms.ledger import Ledger, LedgerLLM
+from plaudit.llms.openai_reading import Failed, Fault
 from plaudit.llms.openai_server import OpenAIServer
 ledger = Ledger(Path(sys.argv[2]))
 llm = OpenAIServer(sys.argv[1], batch=10)

@@ -3,6 +3,7 @@
 from collections import Counter
 
 import numpy as np
+import pytest
 
 from plaudit.judging import segments, selection
 from plaudit.judging.consistency import triples
@@ -131,3 +132,10 @@ def test_a_curve_is_flat_when_the_last_rounds_gained_nothing():
 def test_a_segment_reads_as_moments_in_order():
     assert segments.join(["You turned."]) == "You turned."
     assert segments.join(["a.", "b\nThen: x.", "c."]) == "First: a. Then: b Then x. Then: c."
+
+
+@pytest.mark.parametrize("items", [0, 1, 2])
+def test_few_items_have_few_pairs(items):
+    pairs = selection.random_pairs(items, 50, np.random.default_rng(0))
+    assert pairs.shape == (50 * (items > 1), 2) and (pairs[:, 0] != pairs[:, 1]).all()
+    assert len(selection.disputed_pairs(np.zeros((3, items)), 5, 0)) == (items > 1)

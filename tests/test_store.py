@@ -1,5 +1,6 @@
 """Run folders: what is finished stays, what does not fit is refused, nothing half-written is ever read."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -62,6 +63,24 @@ def test_a_stage_is_done_again_when_what_it_rests_on_has_changed(tmp_path):
     assert run.finished("annotate") and not run.finished("fit")
     (run.stage("annotate") / "table").unlink()
     assert not run.finished("annotate")
+
+
+def test_what_an_older_plaudit_has_finished_stays_finished(tmp_path):
+    """Fingerprints of the usual settings as they were before adapters, devices, batches, clusters and people's labels."""
+    marks = {stage: Run(tmp_path, RunConfig()).expected(stage) for stage in ("collect", "annotate", "fit", "train")}
+    assert marks == {
+        "collect": "c0af231f87a8",
+        "annotate": "2c9bc282e8c9",
+        "fit": "12f17d0a7bc0",
+        "train": "f1223dcad64e",
+    }
+    for section, key in store.LATER:
+        changed = RunConfig()
+        section_ = dataclasses.replace(getattr(changed, section), **{key: "x" if key != "label_weight" else 3})
+        changed = dataclasses.replace(changed, **{section: section_})
+        assert Run(tmp_path, changed).expected("fit") != marks["fit"], (section, key)
+    for (section, key), before in store.LATER.items():
+        assert getattr(getattr(RunConfig(), section), key) == before
 
 
 def test_one_process_at_a_time(tmp_path):
@@ -177,6 +196,7 @@ def test_every_recipe_is_valid(name):
         {"judge": {"items": 3}},
         {"shaping": {"quantile": 1.0}},
         {"collect": {"steps": 0}},
+        {"llm": {"batch": 100}, "cluster": {"on": "ray"}},
     ],
 )
 def test_senseless_values_are_refused_before_anything_runs(values):

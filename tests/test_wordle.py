@@ -12,9 +12,10 @@ from plaudit.envs.base import World
 from plaudit.envs.wordle import Wordle
 from plaudit.envs.wordle_expert import Expert, information
 from plaudit.envs.wordle_rules import COLOURS, WEIGHTS, Words, encode, feedback, load, split, words_on_file
-from plaudit.envs.wordle_value import exact, of_position, sampled, wilson
+from plaudit.envs.wordle_value import exact, of_position, sampled
 from plaudit.envs.wordle_vector import WordleVector
 from plaudit.errors import ConfigError
+from plaudit.intervals import wilson
 from plaudit.policies.random import RandomPolicy
 from plaudit.rollout import run_episodes
 

@@ -79,7 +79,7 @@ goes on where it was left. N different pairs in all, 100 where none is given.
           disputed: those that the judge is least sure of, worth most as labels
 --by      a second model (a GGUF file, a server, openai:MODEL) is asked about
           the same pairs, by the run's protocol unless --judge.protocol names
-          another
+          another, and without the run's adapter (its own: --llm.adapter)
 --show    who agrees with whom, so far
 
 A reward is fitted to a person's labels by --fit.labels person or both."""
@@ -234,7 +234,7 @@ class LabelWords:
 
 def parse_label(words: list[str]) -> LabelWords:
     """The run and the options of ``plaudit label``; settings only for a second model."""
-    from plaudit.stages.label import LabelOptions
+    from plaudit.stages.label import LabelOptions, for_another
     from plaudit.store import Run
 
     flags = {name: f"--{name}" in words for name in ("show", "no-browser", "no-pictures")}
@@ -255,7 +255,8 @@ def parse_label(words: list[str]) -> LabelWords:
         raise ConfigError(f"give the folder of one run{more}: plaudit label runs/doorkey")
     run = Run.open(Path(words[0]))
     run.budget = budget
-    config = parse_config("label", words[1:], run.config)[2] if words[1:] else run.config
+    config = for_another(run.config)
+    config = parse_config("label", words[1:], config)[2] if words[1:] else config
     return LabelWords(run, LabelOptions(**found), by, flags["show"], config)
 
 

@@ -102,6 +102,8 @@ class JudgeConfig:
     """Name of a prompt or path of a .txt file; empty for the protocol's own."""
     chat: bool = False
     """Whether to use the model's chat template."""
+    input: Literal["text", "image", "both"] = "text"
+    """What the judge is shown: the description, the world's picture of the observation, or both."""
     items: int = 400
     """Distinct observations to judge, at most; drawn evenly over the events that were met."""
     pairs: int = 4000

@@ -28,8 +28,8 @@ def validate(config: RunConfig) -> None:
     for route in (config.route, *config.train.controls):
         registry.find("routes", route)
     potential, task_weight = config.shaping.potential, config.shaping.task_weight
-    enough = math.ceil(20 / max(0.01, config.fit.held_out) ** 2)  # about that many times held_out squared are held out
     rules = [
+        *_judging(config),
         *_training(config.train),
         *_placing(config),
         ("seed", 0 <= config.seed < 10_000, "between 0 and 9999"),
@@ -38,11 +38,7 @@ def validate(config: RunConfig) -> None:
         ("fit.held_out", 0 < config.fit.held_out < 0.9, "between 0 and 0.9"),
         ("shaping.quantile", config.shaping.quantile < 1, "below 1"),
         ("shaping.count_power", config.shaping.count_power >= 0, "at least 0"),
-        ("judge.max_failures", 0 <= config.judge.max_failures <= 1, "between 0 and 1"),
-        ("judge.items", config.judge.items >= 10, "at least 10"),
-        ("judge.pairs", config.judge.pairs >= enough, f"at least {enough}, so that enough of them are held out"),
         ("evaluate.episodes", config.evaluate.episodes >= 1, "at least 1"),
-        ("judge.patience", config.judge.patience >= 0, "0 or more"),
         ("code.temperature", 0 <= config.code.temperature <= 2, "between 0 and 2"),
         ("code.reflections", config.code.reflections >= 0, "0 or more"),
         ("code.seconds", config.code.seconds > 0, "above 0"),
@@ -76,8 +72,26 @@ def validate(config: RunConfig) -> None:
             raise ConfigError(f"{path} must be {wanted}, got {attrgetter(path)(config)!r}.")
 
 
+def _judging(config: RunConfig) -> list[tuple[str, bool, str]]:
+    """The rules of ``[judge]``: a setting, whether it keeps its rule, and the rule in words."""
+    judge, reads = config.judge, config.judge.input == "text"
+    enough = math.ceil(20 / max(0.01, config.fit.held_out) ** 2)  # about that many times held_out squared are held out
+    return [
+        ("judge.max_failures", 0 <= judge.max_failures <= 1, "between 0 and 1"),
+        ("judge.items", judge.items >= 10, "at least 10"),
+        ("judge.pairs", judge.pairs >= enough, f"at least {enough}, so that enough of them are held out"),
+        ("judge.patience", judge.patience >= 0, "0 or more"),
+        (
+            "judge.segment",
+            reads or judge.segment <= 1,
+            "1 where judge.input is not text: a segment has several pictures",
+        ),
+        ("judge.input", reads or not config.fit.online, "text with fit.online, which asks by the description"),
+    ]
+
+
 def _training(train: TrainConfig) -> list[tuple[str, bool, str]]:
-    """The rules of ``[train]``: a setting, whether it keeps its rule, and the rule in words."""
+    """The rules of ``[train]``."""
     is_ppo = train.algorithm == "ppo"
     return [
         ("train.controls", len(set(train.controls)) == len(train.controls), "different routes"),
@@ -100,6 +114,7 @@ def _placing(config: RunConfig) -> list[tuple[str, bool, str]]:
     return [
         ("cluster.on", known, "local, ray, auto, HOST:PORT or ray://HOST:PORT"),
         ("cluster.on", local or not config.fit.online, "local with fit.online, which asks while it trains"),
+        ("llm.batch", local or not config.llm.batch, "0 with --on: workers ask directly, at the full price"),
         (
             "cluster.serve",
             not cluster.serve or ("{port}" in cluster.serve and not local),

@@ -53,11 +53,34 @@ INERT = {
     ("judge", "max_failures"),
     *(
         ("llm", key)
-        for key in ("threads", "ledger", "replay", "url", "usd_in", "usd_out", "concurrency", "timeout", "retries")
+        for key in (
+            "threads",
+            "ledger",
+            "replay",
+            "url",
+            "usd_in",
+            "usd_out",
+            "concurrency",
+            "timeout",
+            "retries",
+            "batch",
+        )
     ),
+    ("llm", "batch_price"),
     *(("cluster", key) for key in ("on", "workers", "cpus", "gpus", "serve", "block")),
 }
 """Settings that change how fast a result is there, or whether it is refused, not the result."""
+LATER: dict[tuple[str, str], Any] = {
+    ("llm", "adapter"): "",
+    ("llm", "device"): "auto",
+    ("judge", "input"): "text",
+    ("fit", "labels"): "judge",
+    ("fit", "labels_from"): "",
+    ("fit", "label_weight"): 10,
+    ("fit", "calibrate"): False,
+}
+"""Settings that are younger than the folder's format, and what was done before there were any: so set, they are left out
+of a stage's fingerprint, and what an older plaudit has finished stays finished."""
 PEOPLE, MODELS = "labels/people", "labels/models"
 """Folders of labels beside the judge's, one file for each author; see ``labels.py``."""
 
@@ -148,14 +171,14 @@ class Folder(Generic[C]):
 
     def expected(self, name: str) -> str:
         """Fingerprint of all that this stage's result depends on: settings, files they name, and earlier stages."""
-        config, parts = _decisive(self.config), list[Any]()
+        config, parts = _without_later(_decisive(self.config)), list[Any]()
         for stage in self.stages[: self.stages.index(name) + 1]:
             parts += [[key, config[key]] for key in self.needs[stage]]
-            parts += [_file_mark(config[section][key]) for section, key in self.files.get(stage, ())]
+            parts += [_file_mark(config[s][key]) for s, key in self.files.get(stage, ()) if key in config[s]]
             if "world" in self.needs[stage] and config["world"]["name"].endswith(".py"):
                 parts.append(_file_mark(config["world"]["name"]))
-            if stage == "fit" and config["fit"]["labels"] != "judge":
-                parts.append(_contents(Path(config["fit"]["labels_from"] or self.folder) / PEOPLE))
+            if stage == "fit" and "labels" in config["fit"]:
+                parts.append(_contents(Path(config["fit"].get("labels_from") or self.folder) / PEOPLE))
             if stage != name and (self.folder / stage / "stage.json").is_file():
                 parts.append(fingerprint((self.folder / stage / "stage.json").read_text(encoding="utf-8")))
         if name == "report":
@@ -231,6 +254,13 @@ def _decisive(config: Any) -> dict[str, Any]:
     for section, key in INERT:
         values.get(section, {}).pop(key, None)
     return values
+
+
+def _without_later(config: dict[str, Any]) -> dict[str, Any]:
+    for (section, key), before in LATER.items():
+        if config.get(section, {}).get(key) == before:
+            del config[section][key]
+    return config
 
 
 def _file_mark(name: str) -> list[Any]:

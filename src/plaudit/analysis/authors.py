@@ -18,6 +18,7 @@ from typing import Literal
 
 import numpy as np
 
+from plaudit import intervals
 from plaudit.analysis.agreement import CLEAR_GAP
 from plaudit.labels import Label, Pair, comparisons, oriented
 from plaudit.types import FAILED, Comparison
@@ -182,9 +183,4 @@ def kappa(said: Sequence[tuple[int, int]]) -> float | None:
 
 def wilson(successes: int, n: int) -> tuple[float | None, float | None]:
     """Wilson's 95% interval of a share; None without any trial."""
-    from scipy.stats import binomtest
-
-    if not n:
-        return None, None
-    interval = binomtest(successes, n).proportion_ci(method="wilson")
-    return float(interval.low), float(interval.high)
+    return intervals.wilson(successes / n, n) if n else (None, None)

@@ -20,6 +20,7 @@ import numpy as np
 from plaudit.envs.wordle_expert import Expert, Position
 from plaudit.envs.wordle_rules import SOLVED, TRIES, Words
 from plaudit.envs.wordle_words import SOLVED as SOLVED_EVENT
+from plaudit.intervals import wilson
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,6 @@ def sampled(expert: Expert, obs: Any, games: int, seed: int) -> Value:
     return Value(
         float(win), float(mean), wilson(float(win), games), (mean - spread, mean + spread), len(position.answers)
     )
-
-
-def wilson(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
-    """95% interval of a share of ``count`` (Wilson 1927)."""
-    centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z / (1 + z**2 / count) * (share * (1 - share) / count + z**2 / (4 * count**2)) ** 0.5
-    return centre - half, centre + half
 
 
 class Nearness:

@@ -27,7 +27,7 @@ from plaudit.finetune import general_sets
 from plaudit.finetune.asking import TextScorer, ask_choices, ask_instructions, ask_passages, ask_world
 from plaudit.finetune.general_sets.instructions import CHECKS, instructions
 from plaudit.finetune.items import Choice, Instruction, Passage, WorldPairs
-from plaudit.finetune.paired import bootstrap, mcnemar, mean_difference, resolvable, wilson
+from plaudit.finetune.paired import bootstrap, mcnemar, mean_difference, resolvable
 from plaudit.finetune.records import (
     Answer,
     Change,
@@ -40,6 +40,7 @@ from plaudit.finetune.records import (
     text_changes,
     write_records,
 )
+from plaudit.intervals import wilson
 from plaudit.llms.base import LLM
 
 SETS = ("text", "knowledge", "reasoning", "statements", "yes or no", "logic", "instructions", "worlds")

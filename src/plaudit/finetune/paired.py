@@ -1,6 +1,6 @@
-"""Before and after on the same items: intervals of a share and of a difference, and what n items can tell apart.
+"""Before and after on the same items: intervals of a difference, and what n items can tell apart.
 
-Items of one block share their choices and are not independent, so blocks are resampled. Sources: Wilson 1927; McNemar 1947,
+Items of one block share their choices and are not independent, so blocks are resampled. Sources: McNemar 1947,
 in its exact form; Efron's percentile bootstrap.
 """
 
@@ -12,20 +12,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from plaudit.intervals import Z
+
 RESAMPLES = 2000
-Z = 1.96
-"""Half width of a 95% interval in standard errors."""
 POWER = 0.84
 """Standard errors more for a power of 80%."""
-
-
-def wilson(share: float, n: int) -> tuple[float, float]:
-    """Wilson's 95% interval of a share."""
-    if n == 0:
-        return 0.0, 1.0
-    centre = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
-    half = Z * math.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2)) / (1 + Z**2 / n)
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def mcnemar(lost: int, gained: int) -> float:

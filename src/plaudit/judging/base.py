@@ -19,9 +19,18 @@ from plaudit.prompts import Prompt
 from plaudit.types import FAILED, Comparison, Judgement
 
 PART = 8192
-"""Questions whose prompts and answers are in memory at once."""
+"""Questions whose prompts and answers are in memory at once, where the model does not want more in one call."""
+MOST_PART = 200_000
+"""The same where it does: a batch API may take a day for each call, and a cluster idles at the end of one."""
+PICTURED = 512
+"""The same of observations whose pictures are shown."""
 Pair = tuple[str, str]
 """Descriptions of two observations."""
+
+
+def part_size(llm: LLM) -> int:
+    """Questions that are put to this model at once."""
+    return max(PART, min(getattr(llm, "window", 0), MOST_PART))
 
 
 class Protocol(typing.Protocol):

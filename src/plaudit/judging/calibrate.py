@@ -7,14 +7,15 @@ numbers are measured on observations that no reward is made from.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from plaudit import prompts, registry
+from plaudit.intervals import wilson
 from plaudit.judging.base import Pair
-from plaudit.llms.base import LLM
+from plaudit.llms.base import LLM, Image
 from plaudit.types import Comparison, failure_rate, seat_statistics
 
 
@@ -68,11 +69,23 @@ def known_pairs(texts: Sequence[str], progress: Sequence[float], pairs: int, see
     return list(found)
 
 
-def measure(llm: LLM, goal: str, pairs: Sequence[Pair], protocol: str, chat: bool) -> Calibration:
-    """Ask one way. ``pairs`` have the better observation first; seats are drawn by a coin here."""
+def measure(
+    llm: LLM,
+    goal: str,
+    pairs: Sequence[Pair],
+    protocol: str,
+    chat: bool,
+    prompt: str = "",
+    pictures: Mapping[str, Image] | None = None,
+) -> Calibration:
+    """Ask one way. ``pairs`` have the better observation first; seats are drawn by a coin here.
+
+    ``pictures`` of each description go with a prompt for them.
+    """
     coin = np.random.default_rng(0).random(len(pairs)) < 0.5
     seated = [(a, b) if heads else (b, a) for (a, b), heads in zip(pairs, coin, strict=True)]
-    judge = registry.load("protocols", protocol)(prompts.load(protocol), chat=chat)
+    shown = {} if pictures is None else {"pictures": pictures}
+    judge = registry.load("protocols", protocol)(prompts.load(prompt or protocol), chat=chat, **shown)
     start = time.perf_counter()
     comparisons = judge.compare(llm, goal, seated)
     # What a ledger knew already took its time when it was asked.
@@ -86,7 +99,7 @@ def measure(llm: LLM, goal: str, pairs: Sequence[Pair], protocol: str, chat: boo
         chat=chat,
         pairs=len(pairs),
         accuracy=accuracy,
-        interval=wilson(accuracy or 0.0, len(answered)),
+        interval=half_width(accuracy or 0.0, len(answered)),
         flip_rate=seats.flip_rate,
         first_rate=seats.first_rate,
         failures=failure_rate(comparisons),
@@ -104,11 +117,10 @@ def _right(comparison: Comparison, first_is_better: bool) -> float | None:
     return float((comparison.probability > 0.5) == first_is_better)
 
 
-def wilson(share: float, n: int, z: float = 1.96) -> float:
-    """Half width of Wilson's 95% interval of a share."""
-    if n == 0:
-        return 0.5
-    return float(z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n))
+def half_width(share: float, n: int) -> float:
+    """Half of Wilson's 95% interval of a share."""
+    low, high = wilson(share, n)
+    return (high - low) / 2
 
 
 def recommend(rows: Sequence[Calibration]) -> Calibration | None:

@@ -5,7 +5,7 @@ Asked in both orders, the two probabilities are averaged; how often the verdict 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,7 +13,7 @@ from plaudit import prompts
 from plaudit.judging.base import Pair
 from plaudit.judging.replies import checked, probabilities
 from plaudit.judging.seated import Answer, Seated
-from plaudit.llms.base import LLM, Arrived, Reply, Request
+from plaudit.llms.base import LLM, Arrived, Image, Reply, Request
 
 ANSWERS = (" A", " B")
 
@@ -29,10 +29,22 @@ class Pairwise(Seated):
     """Whether to use the model's chat template."""
     both_orders: bool = True
     """Whether each pair is asked with either observation in the first seat; False for ablation."""
+    pictures: Mapping[str, Image] | None = None
+    """For a judge that sees: the picture of each description. The text is shown where the prompt has a field for it."""
 
     def ask(self, llm: LLM, goal: str, seated: Sequence[Pair], arrived: Arrived | None) -> list[Answer]:
-        texts = [self.prompt.fill(goal=goal, first=a, second=b) for a, b in seated]
-        replies = llm.choose([Request(text, chat=self.chat, answers=ANSWERS) for text in texts], arrived)
+        # A prompt with pictures is a whole turn of a chat, and an answer that begins a turn has no space before it.
+        answers = ANSWERS if self.pictures is None else tuple(answer.strip() for answer in ANSWERS)
+        requests = [
+            Request(
+                self.prompt.fill(goal=goal, first=seats[0], second=seats[1]),
+                chat=self.chat,
+                answers=answers,
+                images=self.shown(seats),
+            )
+            for seats in seated
+        ]
+        replies = llm.choose(requests, arrived)
         return [_answer(checked(reply, len(ANSWERS))) for reply in replies]
 
 

@@ -7,14 +7,14 @@ a failure, never a guess. Few distinct numbers come back, so many pairs are ties
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from plaudit import prompts
 from plaudit.judging.replies import ask_twice, failure
 from plaudit.judging.scorer import Scorer
-from plaudit.llms.base import LLM, Arrived, Reply, Request
+from plaudit.llms.base import LLM, Arrived, Image, Reply, Request
 from plaudit.llms.reading import cost, quote
 from plaudit.types import Judgement
 
@@ -38,10 +38,20 @@ class Rating(Scorer):
     """How decided P(a > b) is when two scores lie one standard deviation apart."""
     max_tokens: int = 8
     """New tokens of one answer; more for a model that reasons first."""
+    pictures: Mapping[str, Image] | None = None
+    """For a judge that sees: the picture of each description. The text is shown where the prompt has a field for it."""
 
     def judge_part(self, llm: LLM, goal: str, texts: Sequence[str], arrived: Arrived | None) -> list[Judgement]:
-        filled = [self.prompt.fill(goal=goal, observation=text) for text in texts]
-        requests = [Request(t, chat=self.chat, max_tokens=self.max_tokens, stop=("\n",)) for t in filled]
+        requests = [
+            Request(
+                self.prompt.fill(goal=goal, observation=text),
+                chat=self.chat,
+                max_tokens=self.max_tokens,
+                stop=("\n",),
+                images=self.shown(text),
+            )
+            for text in texts
+        ]
         replies = ask_twice(llm, requests, parse, REMINDER, arrived)
         return [_judgement(t, r) for t, r in zip(texts, replies, strict=True)]
 

@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from plaudit.judging.base import PART, Pair
+from plaudit.judging.base import Pair, part_size
 from plaudit.judging.replies import checked
-from plaudit.llms.base import LLM, Arrived, Reply, Request
+from plaudit.llms.base import LLM, Arrived, Image, Reply, Request
 from plaudit.llms.reading import cost
 from plaudit.prompts import Prompt
 from plaudit.types import Comparison, Judgement
@@ -26,6 +26,8 @@ class Scorer(ABC):
 
     sharpness: float
     """How decided P(a > b) is when two scores lie one standard deviation apart."""
+    pictures: Mapping[str, Image] | None
+    """For a judge that sees: the picture of each description."""
 
     @abstractmethod
     def judge_part(self, llm: LLM, goal: str, texts: Sequence[str], arrived: Arrived | None) -> list[Judgement]:
@@ -34,8 +36,9 @@ class Scorer(ABC):
     def judge(self, llm: LLM, goal: str, texts: Sequence[str], arrived: Arrived | None = None) -> list[Judgement]:
         """One judgement for each description, in order."""
         judged: list[Judgement] = []
-        for start in range(0, len(texts), PART):
-            judged += self.judge_part(llm, goal, texts[start : start + PART], arrived)
+        size = part_size(llm)
+        for start in range(0, len(texts), size):
+            judged += self.judge_part(llm, goal, texts[start : start + size], arrived)
         return judged
 
     def compare(self, llm: LLM, goal: str, pairs: Sequence[Pair], arrived: Arrived | None = None) -> list[Comparison]:
@@ -59,6 +62,10 @@ class Scorer(ABC):
         """One for each distinct description."""
         return len({text for pair in pairs for text in pair})
 
+    def shown(self, text: str) -> tuple[Image, ...]:
+        """The pictures that belong to the question about this description."""
+        return () if self.pictures is None else (self.pictures[text],)
+
 
 @dataclass(frozen=True)
 class ChoosingScorer(Scorer):
@@ -73,14 +80,25 @@ class ChoosingScorer(Scorer):
     """Whether to use the model's chat template."""
     sharpness: float = 2.0
     """How decided P(a > b) is when two scores lie one standard deviation apart."""
+    pictures: Mapping[str, Image] | None = None
+    """For a judge that sees: the picture of each description. The text is shown where the prompt has a field for it."""
 
     @abstractmethod
     def score(self, reply: Reply) -> tuple[float, str]:
         """The number, and what was said, of a reply that is whole."""
 
     def judge_part(self, llm: LLM, goal: str, texts: Sequence[str], arrived: Arrived | None) -> list[Judgement]:
-        filled = (self.prompt.fill(goal=goal, observation=text) for text in texts)
-        asked = [Request(text, chat=self.chat, answers=self.answers) for text in filled]
+        # A prompt with a picture is a whole turn of a chat, and an answer that begins a turn has no space before it.
+        answers = self.answers if self.pictures is None else tuple(answer.strip() for answer in self.answers)
+        asked = [
+            Request(
+                self.prompt.fill(goal=goal, observation=text),
+                chat=self.chat,
+                answers=answers,
+                images=self.shown(text),
+            )
+            for text in texts
+        ]
         return [self._judgement(t, r) for t, r in zip(texts, llm.choose(asked, arrived), strict=True)]
 
     def _judgement(self, text: str, reply: Reply) -> Judgement:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from plaudit.judging.base import PART, Pair
-from plaudit.llms.base import LLM, Arrived, Reply
+from plaudit.judging.base import Pair, part_size
+from plaudit.llms.base import LLM, Arrived, Image, Reply
 from plaudit.llms.reading import cost
+from plaudit.prompts import Prompt
 from plaudit.types import Comparison, JudgementStatus
 
 
@@ -45,8 +46,12 @@ def seatings(pair: Pair, both_orders: bool) -> tuple[Pair, ...]:
 class Seated(ABC):
     """A protocol whose questions are about two observations each."""
 
+    prompt: Prompt
+    """Has the fields ``$goal``, ``$first`` and ``$second``; the last two are optional where pictures are shown."""
     both_orders: bool
     """Whether each pair is asked with either observation in the first seat."""
+    pictures: Mapping[str, Image] | None
+    """For a judge that sees: the picture of each description."""
 
     @abstractmethod
     def ask(self, llm: LLM, goal: str, seated: Sequence[Pair], arrived: Arrived | None) -> list[Answer]:
@@ -55,16 +60,28 @@ class Seated(ABC):
     def compare(self, llm: LLM, goal: str, pairs: Sequence[Pair], arrived: Arrived | None = None) -> list[Comparison]:
         """One comparison for each pair, in order."""
         found: list[Comparison] = []
-        for start in range(0, len(pairs), PART // 2):
-            part = pairs[start : start + PART // 2]
-            orders = [seatings(pair, self.both_orders) for pair in part]
+        size = part_size(llm) // 2
+        for start in range(0, len(pairs), size):
+            part = pairs[start : start + size]
+            orders = [self.seatings(pair) for pair in part]
             answers = iter(self.ask(llm, goal, [seats for each in orders for seats in each], arrived))
             found += (_comparison(p, each, [next(answers) for _ in each]) for p, each in zip(part, orders, strict=True))
         return found
 
     def requests(self, pairs: Sequence[Pair]) -> int:
         """One for each distinct seating."""
-        return len({seats for pair in pairs for seats in seatings(pair, self.both_orders)})
+        return len({seats for pair in pairs for seats in self.seatings(pair)})
+
+    def seatings(self, pair: Pair) -> tuple[Pair, ...]:
+        """The orders in which a pair is asked; both where nothing but the seat tells two pictures apart."""
+        return seatings(pair, self.both_orders or self._alike(pair))
+
+    def shown(self, seats: Pair) -> tuple[Image, ...]:
+        """The pictures that belong to a question, as they are seated."""
+        return () if self.pictures is None else (self.pictures[seats[0]], self.pictures[seats[1]])
+
+    def _alike(self, pair: Pair) -> bool:
+        return self.pictures is not None and "first" not in self.prompt.fields and len(set(self.shown(pair))) == 1
 
 
 def _comparison(pair: Pair, orders: tuple[Pair, ...], answers: list[Answer]) -> Comparison:

@@ -38,10 +38,12 @@ def evenly(events: ArrayLike, rng: np.random.Generator) -> NDArray[np.int64]:
 
 
 def random_pairs(items: int, pairs: int, rng: np.random.Generator) -> Pairs:
-    """So many pairs of different ones, repeats among them."""
+    """So many pairs of different ones, repeats among them; none where there are no two."""
+    if items < 2:
+        return NONE
     first = rng.integers(0, items, pairs)
-    second = (first + rng.integers(1, max(2, items), pairs)) % items
-    return np.stack([first, second], axis=1)[first != second]
+    second = (first + rng.integers(1, items, pairs)) % items
+    return np.stack([first, second], axis=1)
 
 
 def distinct(pairs: Pairs, asked: Pairs = NONE) -> Pairs:

@@ -7,7 +7,7 @@ pair is a tie. An answer that is not one of the three words is a failure, never 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,7 +15,7 @@ from plaudit import prompts
 from plaudit.judging.base import Pair
 from plaudit.judging.replies import ask_twice, failure
 from plaudit.judging.seated import Answer, Seated
-from plaudit.llms.base import LLM, Arrived, Reply, Request
+from plaudit.llms.base import LLM, Arrived, Image, Reply, Request
 from plaudit.llms.reading import quote
 
 VALUES = {"a": 1.0, "b": 0.0, "neither": 0.5}
@@ -35,10 +35,20 @@ class Verdict(Seated):
     """Whether each pair is asked with either observation in the first seat; False for ablation."""
     max_tokens: int = 8
     """New tokens of one answer; more for a model that reasons first."""
+    pictures: Mapping[str, Image] | None = None
+    """For a judge that sees: the picture of each description. The text is shown where the prompt has a field for it."""
 
     def ask(self, llm: LLM, goal: str, seated: Sequence[Pair], arrived: Arrived | None) -> list[Answer]:
-        texts = [self.prompt.fill(goal=goal, first=a, second=b) for a, b in seated]
-        requests = [Request(t, chat=self.chat, max_tokens=self.max_tokens, stop=("\n",)) for t in texts]
+        requests = [
+            Request(
+                self.prompt.fill(goal=goal, first=seats[0], second=seats[1]),
+                chat=self.chat,
+                max_tokens=self.max_tokens,
+                stop=("\n",),
+                images=self.shown(seats),
+            )
+            for seats in seated
+        ]
         return [_answer(reply) for reply in ask_twice(llm, requests, parse, REMINDER, arrived)]
 
 

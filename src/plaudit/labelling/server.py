@@ -58,7 +58,8 @@ class LabelServer(ThreadingHTTPServer):
         try:
             super().__init__((LOOPBACK, port), Handler)
         except (OSError, OverflowError) as error:
-            raise ConfigError(f"port {port} cannot be had: {error}. Leave out --port for a free one.") from None
+            why = str(error).rstrip(".")
+            raise ConfigError(f"port {port} cannot be had: {why}. Leave out --port for a free one.") from None
         self.session, self.finish = session, finish
         self.token = secrets.token_urlsafe(24)
         self.ended = threading.Event()

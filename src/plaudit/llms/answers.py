@@ -19,7 +19,7 @@ import socket
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -170,7 +170,7 @@ class Ledger:
         self,
         model: str,
         kind: str,
-        answered: Sequence[tuple[Request, Reply]],
+        answered: Iterable[tuple[Request, Reply]],
         source: str = "",
         keys: Sequence[str] | None = None,
     ) -> None:
@@ -178,7 +178,7 @@ class Ledger:
 
         ``keys`` are the requests' own, where they are known already.
         """
-        now = time.time()
+        now, answered = time.time(), list(answered)
         rows = [
             (
                 key,

@@ -50,6 +50,11 @@ class LedgerLLM:
         (self.shared or self.ledger).renew()
         self.budget.check_time()
 
+    @property
+    def window(self) -> int:
+        """How many questions the model wants to be given in one call; 0 where it does not care."""
+        return int(getattr(self.llm, "window", 0))
+
     def generate(self, requests: Sequence[Request], arrived: Arrived | None = None) -> list[Reply]:
         """See :class:`plaudit.llms.base.LLM`."""
         return self._ask("generate", self.llm.generate, requests, arrived)
@@ -89,8 +94,9 @@ class LedgerLLM:
 
     def _window(self) -> int:
         """How many the model is given at once; near a ceiling no more than surely fit below it."""
-        wanted = getattr(self.llm, "window", BATCH)
-        return max(BATCH, int(min(wanted, self.budget.affordable() / 2))) if wanted > BATCH else BATCH
+        if self.window <= BATCH:
+            return BATCH
+        return max(BATCH, int(min(self.window, self.budget.affordable() / 2)))
 
     def _part(self, asking: _Asking, part: list[str]) -> list[str]:
         """Take over what is answered, ask what nobody else is asking; returns the keys that another process is at."""

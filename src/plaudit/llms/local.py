@@ -15,6 +15,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, TypeVar
 
+from plaudit.config import LLMConfig
 from plaudit.errors import LLMError
 from plaudit.llms.base import Arrived, Reply, Request, unheard
 from plaudit.llms.reading import shortened
@@ -63,6 +64,11 @@ class LocalLLM(ABC):
     def generate(self, requests: Sequence[Request], arrived: Arrived | None = None) -> list[Reply]:
         """Continue each prompt. A sample depends on its request's seed and prompt, not on the rest of the call."""
         return self._ask(requests, requests, Writer, self._writer_strands, arrived)
+
+    @classmethod
+    def takes_images(cls, config: LLMConfig) -> bool | None:
+        """Whether the model that these settings name takes images, told without loading it; None: not known yet."""
+        return cls.sees
 
     @abstractmethod
     def clear(self) -> None:

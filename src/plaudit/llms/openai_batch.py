@@ -186,12 +186,13 @@ class BatchRunner:
 
     def _create(self, file: str, endpoint: str, tag: str) -> str:
         """Never made twice: after a failure that leaves it open whether it was made, it is looked for first."""
-        for pause in _pauses():
+        for failures, pause in enumerate(_pauses()):
             try:
                 return self.provider.create(file, endpoint, tag)
             except Failed as failed:
                 if failed.fault.kind != "again":
                     self.batches.forget([tag])
+                if failed.fault.kind != "again" or failures >= PATIENCE:
                     raise LLMError(f"the server makes no batch: {failed.fault.words}. Leave out --llm.batch.") from None
                 log.warning("the batch could not be made: %s", failed.fault.words)
             self._wait(pause)

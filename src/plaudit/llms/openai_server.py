@@ -252,7 +252,9 @@ class OpenAIServer:
         try:
             reply = await self._put(question(request), bill)
         except Failed as failed:
-            reply = Reply("refused" if failed.fault.kind == "refused" else "error", error=failed.fault.words)
+            fault = failed.fault
+            blind = "asked with a picture (does this model see?): " if request.images and fault.kind == "final" else ""
+            reply = Reply("refused" if fault.kind == "refused" else "error", error=blind + fault.words)
         return self._priced(reply, bill)
 
     async def _put(self, question: Question, bill: Bill) -> Reply:

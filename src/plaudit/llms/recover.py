@@ -20,6 +20,7 @@ from typing import Any
 
 from plaudit.errors import StoreError
 from plaudit.llms.answers import COLUMNS, Ledger, read_reply
+from plaudit.llms.batches import Batch, Batches
 
 SMALLEST = 150
 """Bytes that a row takes at least: bounds their number where the file cannot tell it."""
@@ -43,6 +44,7 @@ def recover(damaged: Path, new: Path) -> tuple[int, int]:
         target = Ledger(new)
         try:
             count, last = _copy(old, target)
+            _copy_batches(old, target)
         except sqlite3.Error as error:
             raise StoreError(
                 f"{damaged} cannot be read as a ledger at all: {error}. Try: sqlite3 {damaged} .recover"
@@ -68,6 +70,13 @@ def _copy(old: sqlite3.Connection, target: Ledger) -> tuple[int, int]:
         target.restore(kept, [row[1:] for row in rows])
         count, last = count + len(rows), max([last, *(row[0] for row in rows)])
     return count, total if known else last
+
+
+def _copy_batches(old: sqlite3.Connection, target: Ledger) -> None:
+    """What is under way at a provider, as far as it can be read: it would be paid for again."""
+    with contextlib.suppress(sqlite3.DatabaseError, ValueError):  # most ledgers have none
+        for tag, name, asks in old.execute("SELECT tag, id, asks FROM batches"):
+            Batches(target).note(Batch(tag, name, tuple(json.loads(asks))))
 
 
 def _read(old: sqlite3.Connection, columns: list[str], start: int, stop: int) -> Iterator[tuple[Any, ...]]:

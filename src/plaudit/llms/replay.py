@@ -61,6 +61,8 @@ def _chosen(ledger: Ledger, model: str) -> str:
         raise LLMError(f"the ledger {ledger.path} holds no answers: there is nothing to replay. Leave out --replay.")
     if model in names or len(names) == 1:
         return model if model in names else names[0]
+    if len(near := [name for name in names if name.startswith(f"{model}:")]) == 1:  # its back-end's only one
+        return near[0]
     raise LLMError(
         f"the ledger {ledger.path} holds answers of {len(names)} models. Say whose: --llm with one of {', '.join(names)}"
     )

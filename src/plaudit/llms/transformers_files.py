@@ -60,6 +60,18 @@ def find(spec: str, make: bool = True) -> Path:
     return folder
 
 
+def takes_images(spec: str) -> bool | None:
+    """Whether a folder holds a vision-language model; None where there is no folder yet."""
+    if _is_gguf(spec):
+        return False
+    if _of_hub(spec):
+        return None
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+    kind = json.loads((find(spec) / "config.json").read_text(encoding="utf-8")).get("model_type")
+    return kind in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+
 def check_adapter(folder: Path) -> None:
     """Raise where this is no folder of a LoRA adapter that peft has saved."""
     _require("peft", "an adapter")

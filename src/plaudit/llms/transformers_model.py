@@ -18,6 +18,7 @@ from __future__ import annotations
 import copy
 import io
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -107,6 +108,11 @@ class TransformersLLM(LocalLLM):
 
         _device(torch, config.device)
 
+    @classmethod
+    def takes_images(cls, config: LLMConfig) -> bool | None:
+        """By its folder; a model of the hub is looked at when it is loaded."""
+        return files.takes_images(config.model.partition(":")[2])
+
     def _load(self, folder: Path, adapter: str, dtype: Any) -> None:
         import transformers as library
         from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
@@ -125,7 +131,10 @@ class TransformersLLM(LocalLLM):
         if adapter:
             from peft import PeftModel
 
-            model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+            with warnings.catch_warnings(
+                action="ignore", category=FutureWarning
+            ):  # peft's, of transformers' next version
+                model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
         self._model: Any = model.eval().to(self.device)
         self._config: Any = config.get_text_config()
         self._tokenizer: Any = getattr(self._reader, "tokenizer", self._reader)

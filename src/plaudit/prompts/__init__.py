@@ -50,10 +50,14 @@ class Prompt:
         """First 12 hex digits of the template's SHA-256."""
         return hashlib.sha256(self.text.encode()).hexdigest()[:12]
 
+    @property
+    def fields(self) -> set[str]:
+        """Names of what is filled in."""
+        return set(string.Template(self.text).get_identifiers())
+
     def require(self, *fields: str) -> None:
         """Raise unless the template has exactly these fields."""
-        found = set(string.Template(self.text).get_identifiers())
-        if found != set(fields):
+        if (found := self.fields) != set(fields):
             raise ConfigError(
                 f"the prompt {self.name!r} must have the fields {', '.join('$' + f for f in fields)}, it has "
                 f"{', '.join('$' + f for f in sorted(found)) or 'none'}. A dollar sign is written $$."

@@ -38,8 +38,10 @@ class Embedding(base.Route):
         check_embedder(config.embedding.model, config.embedding.input)
         if config.embedding.threshold is not None and not np.isfinite(config.embedding.threshold):
             raise ConfigError("--embedding.threshold is a number between -1 and 1, or left out")
-        if config.embedding.input == "image" and world.picture(world.reset(seed=0)[0]) is None:
-            raise ConfigError(f"the world {config.world.name!r} has no pictures: --embedding.input text")
+        if config.embedding.input == "image":
+            from plaudit.routes.pictures import check_pictures
+
+            check_pictures(config.world, world, "--embedding.input")
 
     def annotate(self, run: Run) -> None:
         from plaudit.recording import load_recording

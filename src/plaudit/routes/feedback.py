@@ -9,6 +9,7 @@ when the curve is flat.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import math
 import time
@@ -24,13 +25,14 @@ from plaudit.config import RunConfig
 from plaudit.console import answers, console
 from plaudit.errors import ConfigError
 from plaudit.judging import selection
-from plaudit.judging.base import PART, check_failed
+from plaudit.judging.base import PART, PICTURED, check_failed, part_size
 from plaudit.judging.consistency import triples
 from plaudit.judging.scorer import Scorer, paired, preferences
 from plaudit.llms.base import LLM, Arrived
 from plaudit.routes.items import Items, draw_items
 from plaudit.routes.labels import Labels, parts
 from plaudit.routes.networks import Fitting
+from plaudit.routes.pictures import check_pictures, images
 from plaudit.stages.parts import llm_spend, make_protocol, make_world, open_llm
 from plaudit.store import Run, write_table
 from plaudit.texts import Texts
@@ -54,7 +56,10 @@ def annotate(run: Run, protocol: Any) -> None:
                 f"there are only {len(pool)} items to judge. Collect more: --collect.steps, --collect.recorded"
             )
         goal, scores = make_world(run.config.world).goal, isinstance(protocol, Scorer)
-        total = min(judge.items, len(pool)) if scores else judge.pairs * (1 + judge.both_orders)
+        total = items = min(judge.items, len(pool))
+        if not scores:
+            most = items * (items - 1) // 2 if judge.selection == "transitive" else judge.pairs
+            total = min(judge.pairs, most) * (1 + judge.both_orders)
         with (
             open_llm(run, judge.max_failures) as llm,
             answers("annotate", total, run.budget) as arrived,
@@ -79,17 +84,26 @@ class _Asking:
 
     def judge(self, items: Numbers) -> None:
         """Ask about single items."""
-        for part in parts(items, PART):
-            self.labels.judge(
-                part.tolist(), self.protocol.judge(self.llm, self.goal, self.pool.take(part), self.arrived)
-            )
+        for part in parts(items, self._part):
+            judged = self._showing(part).judge(self.llm, self.goal, self.pool.take(part), self.arrived)
+            self.labels.judge(part.tolist(), judged)
 
     def compare(self, pairs: Numbers) -> None:
         """Ask about two at once."""
-        for part in parts(pairs, PART // 2):
+        for part in parts(pairs, self._part // 2):
             texts = self.pool.take(part.ravel())
             seated = list(zip(texts[::2], texts[1::2], strict=True))
-            self.labels.compare(part, self.protocol.compare(self.llm, self.goal, seated, self.arrived), asked=True)
+            compared = self._showing(np.unique(part)).compare(self.llm, self.goal, seated, self.arrived)
+            self.labels.compare(part, compared, asked=True)
+
+    @property
+    def _part(self) -> int:
+        return part_size(self.llm) if self.pool.pictures is None else PICTURED
+
+    def _showing(self, items: Numbers) -> Any:
+        """The protocol, with the pictures of these items where it shows any."""
+        shown = self.pool.show(items)
+        return self.protocol if shown is None else dataclasses.replace(self.protocol, pictures=shown)
 
     def pair_up(self, pairs: Numbers) -> None:
         """Comparisons of judgements, by their numbers, at no cost."""
@@ -231,6 +245,7 @@ def _finish(run: Run, start: float, asking: _Asking, curve: list[dict[str, float
         goal=asking.goal,
         model=asking.llm.name,
         protocol=type(protocol).__name__.lower(),
+        input=judge.input,
         prompt=protocol.prompt.name,
         prompt_hash=protocol.prompt.hash,
         prompt_text=protocol.prompt.text,
@@ -238,6 +253,13 @@ def _finish(run: Run, start: float, asking: _Asking, curve: list[dict[str, float
         labels=found,
         **llm_spend(run),
     )
+
+
+def check(config: RunConfig, world: World, protocols: Sequence[str]) -> None:
+    """Raise now what asking would raise later."""
+    protocol_of(config, protocols)
+    if config.judge.input != "text":
+        check_pictures(config.world, world, "--judge.input")
 
 
 def protocol_of(config: RunConfig, protocols: Sequence[str]) -> Any:
@@ -271,7 +293,10 @@ def pilot(
     config: RunConfig, world: World, llm: LLM, observations: list[Any], protocols: Sequence[str]
 ) -> tuple[int, int]:
     """Ask about a few observations, for a forecast: (items or pairs to come, items or pairs asked)."""
-    protocol, texts = protocol_of(config, protocols), [world.describe(o) for o in observations]
+    protocol, seen = protocol_of(config, protocols), {world.describe(o): o for o in observations}
+    texts = list(seen)
+    if config.judge.input != "text":
+        protocol = dataclasses.replace(protocol, pictures=images(config.world, world, seen))
     if isinstance(protocol, Scorer):
         protocol.judge(llm, world.goal, texts)
         return config.judge.items, len(texts)

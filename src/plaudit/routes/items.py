@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plaudit.judging import segments, selection
+from plaudit.llms.base import Image
 from plaudit.recording import load_recording
+from plaudit.routes.pictures import CollectedPictures
 from plaudit.stages.parts import make_world
 from plaudit.store import Run, read_batches
 from plaudit.texts import Texts
@@ -31,6 +33,8 @@ class Items:
     """Where each item lies in it, ``(n,)``."""
     members: Members | None
     """The descriptions that each text consists of; None where each is one."""
+    pictures: CollectedPictures | None = None
+    """Of the collected observations, where the judge is shown them."""
 
     def __len__(self) -> int:
         return len(self.order)
@@ -38,6 +42,12 @@ class Items:
     def take(self, numbers: NDArray[np.int64]) -> list[str]:
         """The texts of these items."""
         return self.stored.take(self.order[numbers].tolist())
+
+    def show(self, numbers: NDArray[np.int64]) -> dict[str, Image] | None:
+        """These texts with their pictures; None where the judge is shown none."""
+        if self.pictures is None:
+            return None
+        return self.pictures.of(dict(zip(self.take(numbers), self.order[numbers].tolist(), strict=True)))
 
 
 def draw_items(run: Run, texts: Texts, rng: np.random.Generator) -> Items:
@@ -49,7 +59,8 @@ def draw_items(run: Run, texts: Texts, rng: np.random.Generator) -> Items:
         for rows in read_batches(table, ("text", "event")):
             texts.add(rows["text"])
             happened.append(np.array([kinds.setdefault(event, len(kinds)) for event in rows["event"]], np.int64))
-        return Items(texts, selection.evenly(np.concatenate(happened), rng), None)
+        pictures = None if run.config.judge.input == "text" else CollectedPictures(run)
+        return Items(texts, selection.evenly(np.concatenate(happened), rng), None, pictures)
     events = {t: e for rows in read_batches(table, ("text", "event")) for t, e in zip(*rows.values(), strict=True)}
     world, recording = make_world(run.config.world), load_recording(run.folder / "collect")
     said = [world.describe(o) for o in recording.single_observations()]

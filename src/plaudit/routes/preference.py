@@ -34,9 +34,9 @@ class Preference(base.Route):
     protocols = ("pointwise", "pairwise", "verdict", "scale", "rating")
 
     def check(self, config: RunConfig, world: World) -> None:
-        from plaudit.routes.feedback import protocol_of
+        from plaudit.routes import feedback
 
-        protocol_of(config, self.protocols)
+        feedback.check(config, world, self.protocols)
 
     def pilot(self, config: RunConfig, world: World, llm: LLM, met: Met) -> tuple[int, int]:
         from plaudit.routes.feedback import pilot

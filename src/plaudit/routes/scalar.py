@@ -34,9 +34,9 @@ class Scalar(base.Route):
     protocols = ("scale", "rating", "pointwise")
 
     def check(self, config: RunConfig, world: World) -> None:
-        from plaudit.routes.feedback import protocol_of
+        from plaudit.routes import feedback
 
-        protocol_of(config, self.protocols)
+        feedback.check(config, world, self.protocols)
         if config.fit.online and config.judge.segment > 1:
             raise ConfigError("a segment is no single observation: --fit.online needs --judge.segment 1.")
 

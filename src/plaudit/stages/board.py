@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from plaudit.budget import Budget
-from plaudit.config import RunConfig, differences, to_dict
+from plaudit.config import RunConfig, differences, from_dict, to_dict
 from plaudit.errors import StoreError
 from plaudit.llms.ledger import Ledger
 from plaudit.stages.arms import Arm, flat
@@ -208,9 +208,8 @@ class Board:
 
 
 def _decisive(config: dict[str, Any]) -> dict[str, Any]:
-    copy = {k: dict(v) if isinstance(v, dict) else v for k, v in config.items()}
+    """What decides the results; settings that are younger than the folder are as they are by default."""
+    known = to_dict(from_dict(RunConfig, config))
     for section, key in INERT:
-        copy.setdefault(section, {}).pop(
-            key, None
-        )  # a section of none but such settings may be younger than the folder
-    return copy
+        known[section].pop(key, None)
+    return known

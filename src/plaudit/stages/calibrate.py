@@ -1,4 +1,7 @@
-"""calibrate, put together: fresh observations, every protocol, with and without the model's chat template."""
+"""calibrate, put together: fresh observations, every protocol, with and without the model's chat template.
+
+By pictures (``--judge.input``) with it only.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from plaudit.errors import ConfigError
 from plaudit.judging.calibrate import Calibration, known_pairs, measure
 from plaudit.policies.random import RandomPolicy
 from plaudit.rollout import distinct_descriptions
+from plaudit.routes.pictures import images
 from plaudit.stages.parts import CALIBRATION_SEED, make_envs, make_world, open_shared_llm
 from plaudit.world_file import title
 
@@ -24,10 +28,15 @@ def calibrate(config: RunConfig, pairs: int = 60) -> list[Calibration]:
         raise ConfigError(
             f"the world {title(config.world.name)!r} shows no progress to calibrate on; use plaudit run as it is."
         )
-    ways = [(name, chat) for name in registry.entries("protocols") for chat in (False, True)]
+    sees, pictures = config.judge.input != "text", None
+    ways = [(name, chat) for name in registry.entries("protocols") for chat in ((True,) if sees else (False, True))]
+    if sees:
+        asked = {text for pair in known for text in pair}
+        pictures = images(config.world, world, {s.text: s.observation for s in seen if s.text in asked})
     rows = []
     with open_shared_llm(config) as llm, progress("calibrate", len(ways)) as advance:
         for name, chat in ways:
-            rows.append(measure(llm, world.goal, known, name, chat))
+            prompt = f"{name}-{config.judge.input}" if sees else name
+            rows.append(measure(llm, world.goal, known, name, chat, prompt, pictures))
             advance(1)
     return rows

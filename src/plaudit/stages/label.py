@@ -8,6 +8,7 @@ Labelling does not lock the run: it can go on while agents are trained.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import sys
 import webbrowser
@@ -19,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 
 from plaudit.config import RunConfig
+from plaudit.config_rules import validate
 from plaudit.console import answers, console
 from plaudit.errors import ConfigError
 from plaudit.labelling import second, summary
@@ -27,10 +29,11 @@ from plaudit.labelling.server import LabelServer
 from plaudit.labelling.session import Pictures, Session
 from plaudit.labels import PERSON, LabelBook, Pair, oriented, read_labels, write_file
 from plaudit.report.labels import judged, standings
+from plaudit.routes.pictures import CollectedPictures
+from plaudit.stages.models import check_sees
 from plaudit.stages.parts import make_protocol, make_route, make_world, open_llm
-from plaudit.store import Run, load_tree, read_table
+from plaudit.store import Run, load_tree
 from plaudit.types import Comparison
-from plaudit.vector import rows
 
 PAIRS = 100
 """Pairs, where no number is given."""
@@ -127,35 +130,35 @@ def ensemble_spread(run: Run, answered: Sequence[Comparison]) -> dict[Pair, floa
 
 def painter(run: Run) -> Pictures:
     """Pictures of an item's observations; the world is made when the first is asked for."""
-    from plaudit.routes.networks import judged_members
+    from plaudit.routes.networks import collected_texts, judged_members
     from plaudit.stages.evaluate import png
 
-    folder = run.folder / "collect"
-    index = {row["text"]: i for i, row in enumerate(read_table(folder / "observations.parquet"))}
-    members = judged_members(run)
-    made: dict[str, Any] = {}
+    index = {text: i for i, text in enumerate(collected_texts(run))}
+    members, pictures = judged_members(run), functools.cache(lambda: CollectedPictures(run))
 
     def paint(text: str) -> list[bytes]:
-        if not made:
-            batch = load_tree(folder / "observations.safetensors")["observations"]
-            arrays = {k: v.numpy() for k, v in batch.items()} if isinstance(batch, dict) else batch.numpy()
-            made.update(world=make_world(run.config.world), seen=rows(arrays))
-        seen = [made["seen"][index[m]] for m in ((text,) if members is None else members.get(text, ())) if m in index]
-        frames = [made["world"].picture(observation) for observation in seen]
+        seen = [index[m] for m in ((text,) if members is None else members.get(text, ())) if m in index]
+        frames = [pictures().pixels(number) for number in seen]
         return [png(np.asarray(frame)) for frame in frames if frame is not None]
 
     return paint
 
 
+def for_another(config: RunConfig) -> RunConfig:
+    """A run's settings without what belongs to its own model: the adapter on it, and the ledger that stands in for it."""
+    return dataclasses.replace(config, llm=dataclasses.replace(config.llm, adapter="", replay=""))
+
+
 def by_model(run: Run, model: str, options: LabelOptions, config: RunConfig | None = None) -> None:
     """A second model, about the pairs that people have labelled and as many more as are wanted.
 
-    ``config``: the run's settings, with those of the model and of how it is asked changed.
+    ``config``: :func:`for_another`, with those of the model and of how it is asked changed.
     """
     run.require("annotate")
-    config = config or run.config
+    config = config or for_another(run.config)
     judge, answered = config.judge, judged(run)
-    if judge.protocol != run.config.judge.protocol and judge.prompt == run.config.judge.prompt:
+    own = run.config.judge
+    if (judge.protocol, judge.input) != (own.protocol, own.input) and judge.prompt == own.prompt:
         judge = dataclasses.replace(judge, prompt="")  # the run's own is for another question
     route = make_route(run.config.route)
     protocol = make_protocol(judge, route.protocols[0] if route.protocols else "pointwise")
@@ -165,13 +168,20 @@ def by_model(run: Run, model: str, options: LabelOptions, config: RunConfig | No
     for pair in ordered(answered, options.select, options.seed, spread):
         drawn.setdefault(pair, options.select)
     pairs = list(drawn)[:wanted]
-    asking = dataclasses.replace(config, llm=dataclasses.replace(config.llm, model=model, replay=""))
+    asking = dataclasses.replace(config, llm=dataclasses.replace(config.llm, model=model))
+    if judge.input != "text":
+        validate(asking)
+        check_sees(asking.llm)
+        pictures = CollectedPictures(run)
+        shown = pictures.of(pictures.numbers(text for pair in pairs for text in pair))
+        protocol = dataclasses.replace(protocol, pictures=shown)
     with (
         open_llm(Run(run.folder, asking, run.budget)) as llm,
         answers("label", protocol.requests(pairs), run.budget) as arrived,
     ):
         said = protocol.compare(llm, goal_of(run), pairs, arrived)
-        name = f"{llm.name} {type(protocol).__name__.lower()}{' chat' * judge.chat}"
+        way = f"{' chat' * judge.chat}{f' {judge.input}' * (judge.input != 'text')}"
+        name = f"{llm.name} {type(protocol).__name__.lower()}{way}"
     # Another way of asking is another author.
     path = write_file(run.folder, name, second.labels(name, said, drawn))
     console.print(f"{len(said)} pairs by {name} are in {path}", markup=False, soft_wrap=True)

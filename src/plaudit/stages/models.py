@@ -67,3 +67,15 @@ def check_llm(config: LLMConfig) -> None:
         )
     if hasattr(found, "check"):  # a back-end of somebody else's may have none
         found.check(config)
+
+
+def check_sees(config: LLMConfig) -> None:
+    """Raise where it is known, without loading it, that the model takes no images; of a server it is not."""
+    if config.replay:
+        return
+    takes = getattr(back_end(config), "takes_images", None)
+    if takes is not None and takes(config) is False:
+        raise ConfigError(
+            f"the model {config.model!r} reads text only, and cannot judge by pictures (--judge.input). Name one that "
+            "sees: --llm transformers:FOLDER of a vision-language model, or a server; or --judge.input text."
+        )

@@ -23,6 +23,7 @@ from plaudit.policies.base import Policy
 from plaudit.policies.random import RandomPolicy
 from plaudit.routes.base import Route
 from plaudit.stages.models import check_llm as check_llm
+from plaudit.stages.models import check_sees
 from plaudit.stages.models import make_llm as make_llm
 from plaudit.store import Run
 from plaudit.world_file import split_task
@@ -32,6 +33,8 @@ EVALUATION_SEED = 800_000_000
 COLLECT_SEED = 500_000_000
 FINETUNE_SEED = 600_000_000
 CALIBRATION_SEED = 700_000_000
+DESCRIBED = ("observation", "first", "second")
+"""Fields of judging prompts that hold a description; prompts for pictures alone have none of them."""
 
 
 def cores() -> int:
@@ -218,6 +221,8 @@ def check(config: RunConfig) -> None:
     route.check(config, world)
     if (route.asks or config.collect.policy == "llm") and not config.cluster.serve:  # else it is not there yet
         check_llm(config.llm)
+        if route.protocols and config.judge.input != "text":
+            check_sees(config.llm)
 
 
 def check_agent(config: RunConfig, world: World) -> None:
@@ -236,9 +241,13 @@ def make_protocol(config: JudgeConfig, own: str = "pointwise", llm: str = "") ->
     from plaudit.llms.gguf_adapter import notes
 
     name = config.protocol or own
-    cls = registry.load("protocols", name)
-    taught = notes(llm)
-    prompt = prompts.load(config.prompt or (taught.get("prompt", name) if taught.get("protocol") == name else name))
-    prompt.require(*cls.fields)
+    cls, sees, taught = registry.load("protocols", name), config.input != "text", notes(llm)
+    if sees and "pictures" not in cls.__dataclass_fields__:
+        raise ConfigError(f"the protocol {name!r} shows no pictures: --judge.input text, or another protocol.")
+    usual = f"{name}-{config.input}" if sees else name
+    if taught.get("protocol") == name and not sees:
+        usual = taught.get("prompt", usual)
+    prompt = prompts.load(config.prompt or usual)
+    prompt.require(*(f for f in cls.fields if config.input != "image" or f not in DESCRIBED))
     options = {"both_orders": config.both_orders} if "both_orders" in cls.__dataclass_fields__ else {}
-    return cls(prompt, chat=config.chat, **options)
+    return cls(prompt, chat=config.chat or sees, **options)  # pictures can be sent within a chat only
