@@ -1,4 +1,4 @@
-"""Teaching: losses against a hand computation, an order that leaves nothing out, a stop that changes nothing, a judge that learns."""
+"""Teaching: losses by hand, an order that leaves nothing out, a stop that changes nothing, a judge that learns."""
 
 import math
 
