@@ -174,6 +174,13 @@ def test_the_command_teaches_and_skips_what_is_done(folder, tmp_path, capsys):
 
 
 def test_what_cannot_be_taught_is_said(tmp_path):
+    for lora, wanted in (
+        (LoraConfig(kinds=("caption",)), r"lora\.kinds must be some of compare"),
+        (LoraConfig(rank=0), r"lora\.rank must be at least 1"),
+        (LoraConfig(learning_rate=0.0), "above 0"),
+    ):
+        with pytest.raises(ConfigError, match=wanted):
+            run.finetune(FinetuneConfig(lora=lora), tmp_path / "f")
     config = FinetuneConfig(llm=LLMConfig(model="http://127.0.0.1:9/v1"))
     with pytest.raises(ConfigError, match="behind a server"), teach.base(config):
         pass

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from plaudit import registry
 from plaudit.config import LLMConfig, WorldConfig, read_recipe, recipe_files
@@ -154,6 +154,29 @@ def validate(config: FinetuneConfig) -> None:
         ("data.gap", 0 < data.gap < 1, "above 0 and below 1", data.gap),
         ("data.wordings", 1 <= data.wordings <= len(WORDINGS), f"between 1 and {len(WORDINGS)}", data.wordings),
     ]
+    rules += _teaching(config.lora)
+    rules += [("measure.every", config.measure.every >= 1, "at least 1", config.measure.every)]
     for path, holds, wanted, value in rules:
         if not holds:
             raise ConfigError(f"{path} must be {wanted}, got {value!r}.")
+
+
+def _teaching(lora: LoraConfig) -> list[tuple[str, bool, str, Any]]:
+    """The rules of ``[lora]``: a setting, whether it keeps its rule, the rule in words, and its value."""
+    taught = KINDS[:-1]  # a caption's picture would not be seen: only texts are taught
+    whole = ("steps", "batch", "rank", "windows")
+    positive, free = ("learning_rate", "clip"), ("alpha", "kl", "replay", "examples", "threads")
+    return [
+        (
+            "lora.kinds",
+            len(lora.kinds) > 0 and set(lora.kinds) <= set(taught),
+            f"some of {', '.join(taught)}",
+            lora.kinds,
+        ),
+        ("lora.dropout", 0 <= lora.dropout < 1, "at least 0 and below 1", lora.dropout),
+        ("lora.window", lora.window >= 8, "at least 8", lora.window),
+        ("lora.part_tokens", lora.part_tokens >= 64, "at least 64", lora.part_tokens),
+        *((f"lora.{key}", getattr(lora, key) >= 1, "at least 1", getattr(lora, key)) for key in whole),
+        *((f"lora.{key}", getattr(lora, key) > 0, "above 0", getattr(lora, key)) for key in positive),
+        *((f"lora.{key}", getattr(lora, key) >= 0, "0 or more", getattr(lora, key)) for key in free),
+    ]

@@ -11,7 +11,6 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -175,8 +174,3 @@ def _answers(samples: Sequence[Sample], before: Sequence[Any], after: Sequence[A
         {"kind": s.kind, "right_before": b[0], "right_after": a[0], "loss_before": b[1], "loss_after": a[1]}
         for s, b, a in zip(samples, before, after, strict=True)
     ]
-
-
-def adapter_folder(run: Finetune) -> Path:
-    """Where the adapter is."""
-    return run.require("train") / "adapter"

@@ -153,7 +153,8 @@ class TransformersLLM(LocalLLM):
         """
         from peft import LoraConfig, get_peft_model
 
-        self._model = get_peft_model(self._model, LoraConfig(task_type="CAUSAL_LM", **settings))
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of peft about transformers
+            self._model = get_peft_model(self._model, LoraConfig(task_type="CAUSAL_LM", **settings))
         self.clear()
         return self._model
 
