@@ -90,6 +90,7 @@ def measure(run: Finetune) -> None:
 @contextlib.contextmanager
 def opened(run: Finetune, taught: bool) -> Iterator[LLM]:
     """The base or the taught model, in the engine that will be used, behind the folder's ledger."""
+    from plaudit.llms import weights
     from plaudit.llms.ledger import Ledger, LedgerLLM
 
     gguf = is_gguf(run)
@@ -98,6 +99,8 @@ def opened(run: Finetune, taught: bool) -> Iterator[LLM]:
     options: dict[str, Any] = {"adapter": str(adapter) if taught else "", "threads": run.config.llm.threads or None}
     if not gguf:
         options["device"] = run.config.llm.device
+    elif not weights.is_float(weights.resolve(spec)):
+        options["quantize"] = "q8_0"  # as adapters run: else rounding would be taken for forgetting
     llm = registry.load("llms", "embedded" if gguf else "transformers")(spec, **options)
     with contextlib.closing(llm), contextlib.closing(Ledger(Path(run.folder) / "ledger.sqlite")) as ledger:
         yield LedgerLLM(llm, ledger)
