@@ -19,32 +19,27 @@ import numpy as np
 from plaudit import registry
 from plaudit.console import console, progress
 from plaudit.finetune.lessons import Lesson
-from plaudit.finetune.teach import base, lessons
+from plaudit.finetune.teach import base, base_spec, lessons
 from plaudit.llms.base import LLM, Reply, Request
+from plaudit.llms.transformers_files import is_gguf
 from plaudit.store import write_table
 
 if TYPE_CHECKING:
     from plaudit.finetune.run import Finetune
 
 
-def is_gguf(run: Finetune) -> bool:
-    """Whether the base is one that llama.cpp runs."""
-    spec = run.config.llm.model.removeprefix("transformers:")
-    return spec == "embedded" or spec.endswith(".gguf")
-
-
 def export(run: Finetune) -> None:
     """Write the adapter for llama.cpp and compare the engines on the held-out questions."""
     start, folder, adapter = time.perf_counter(), run.stage("export"), run.require("train") / "adapter"
-    if not is_gguf(run):
+    spec = base_spec(run.config)
+    if not is_gguf(spec):
         run.finish("export", time.perf_counter() - start, gguf=False)
         return
     from plaudit.finetune.export import to_gguf
     from plaudit.llms import weights
 
-    spec = run.config.llm.model.removeprefix("transformers:")
     ask = run.config.ask
-    notes = {"base": spec, "protocol": ask.protocol, "prompt": ask.prompt or ask.protocol, "act": ask.act or "act"}
+    notes = {"base": spec, "protocol": ask.protocol, "prompt": ask.prompt or ask.protocol}
     target = to_gguf(adapter, weights.resolve(spec), folder / "adapter.gguf", notes)
     asked = [each for each in lessons(run, "held_out") if len(each.answers) > 1]
     requests = [Request(prompt, answers=each.answers) for each in asked for prompt in each.prompts]
@@ -93,9 +88,9 @@ def opened(run: Finetune, taught: bool) -> Iterator[LLM]:
     from plaudit.llms import weights
     from plaudit.llms.ledger import Ledger, LedgerLLM
 
-    gguf = is_gguf(run)
+    spec = base_spec(run.config)
+    gguf = is_gguf(spec)
     adapter = run.folder / "export" / "adapter.gguf" if gguf else run.require("train") / "adapter"
-    spec = run.config.llm.model.removeprefix("transformers:")
     options: dict[str, Any] = {"adapter": str(adapter) if taught else "", "threads": run.config.llm.threads or None}
     if not gguf:
         options["device"] = run.config.llm.device

@@ -72,12 +72,17 @@ def train(run: Finetune) -> None:
         console.print(f"train: {kind}: {was:.1%} of the held-out examples right before, {now:.1%} after", markup=False)
 
 
+def base_spec(config: FinetuneConfig) -> str:
+    """What is taught: a folder, a model of the hub, a GGUF file or ``embedded``, whichever engine asks it later."""
+    return config.llm.model.removeprefix("transformers:")
+
+
 @contextlib.contextmanager
 def base(config: FinetuneConfig, adapter: str = "") -> Iterator[TransformersLLM]:
     """The model that is taught, in PyTorch; a GGUF file is turned into what PyTorch reads."""
     from plaudit import registry
 
-    spec = config.llm.model.removeprefix("transformers:")
+    spec = base_spec(config)
     if spec.startswith(("http://", "https://", "openai")):
         raise ConfigError(
             f"a model behind a server cannot be taught: {spec}. Give --llm embedded or transformers:FOLDER"

@@ -44,7 +44,7 @@ def check(adapter: Path) -> None:
 
 @functools.lru_cache(maxsize=8)
 def notes(spec: str) -> dict[str, str]:
-    """Of an adapter that plaudit has taught: ``base``, and the ``protocol`` and prompts to ask it in; else nothing.
+    """Of an adapter that plaudit has taught: ``base``, and the ``protocol`` and ``prompt`` to ask it in; else nothing.
 
     A :class:`ConfigError` where this is an adapter whose base nobody noted.
     """

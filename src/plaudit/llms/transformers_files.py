@@ -43,7 +43,7 @@ def check(spec: str, adapter: str) -> None:
 
 def find(spec: str, make: bool = True) -> Path:
     """The folder of a model; from the hub's cache, or the hub itself, where it is no path."""
-    if _is_gguf(spec):
+    if is_gguf(spec):
         _require("gguf", "a GGUF file")
         source = weights.resolve(spec)
         return converted(source) if make else source
@@ -62,7 +62,7 @@ def find(spec: str, make: bool = True) -> Path:
 
 def takes_images(spec: str) -> bool | None:
     """Whether a folder holds a vision-language model; None where there is no folder yet."""
-    if _is_gguf(spec):
+    if is_gguf(spec):
         return False
     if _of_hub(spec):
         return None
@@ -148,12 +148,13 @@ def _appearing(target: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _is_gguf(spec: str) -> bool:
+def is_gguf(spec: str) -> bool:
+    """Whether llama.cpp runs it: the packaged model, or a GGUF file."""
     return spec == "embedded" or spec.endswith(".gguf")
 
 
 def _of_hub(spec: str) -> bool:
-    return HUB.fullmatch(spec) is not None and not _is_gguf(spec) and not Path(spec).expanduser().exists()
+    return HUB.fullmatch(spec) is not None and not is_gguf(spec) and not Path(spec).expanduser().exists()
 
 
 def _from_hub(name: str, cache_dir: Path | None = None) -> Path:
