@@ -93,8 +93,17 @@ def test_kill_9_in_every_stage_changes_nothing(straight, tmp_path):
     assert {"annotate", "train"} <= set(killed), killed
     result = subprocess.run(command(folder), capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+    # The answers before and after the kill were in other batches than those of the straight run, and llama.cpp's sums
+    # differ by that (see llms/embedded.py). Whatever is made of them must be the same to the last digit.
+    ours, theirs = (read_table(f / "annotate/comparisons.parquet") for f in (folder, straight))
+    assert [(c["first"], c["second"]) for c in ours] == [(c["first"], c["second"]) for c in theirs]
+    assert [c["probability"] for c in ours] == pytest.approx([c["probability"] for c in theirs], abs=0.05)
+    unharmed = tmp_path / "unharmed"
+    given = [*command(unharmed), "--replay", str(folder / "ledger.sqlite")]
+    result = subprocess.run(given, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
     for table in ("annotate/comparisons", "fit/rewards", "train/preference-0/curve", "evaluate/episodes"):
-        same = [without_times(read_table(f / f"{table}.parquet")) for f in (straight, folder)]
+        same = [without_times(read_table(f / f"{table}.parquet")) for f in (unharmed, folder)]
         assert same[0] == same[1], table
     rows = (
         sqlite3.connect(folder / "ledger.sqlite")
