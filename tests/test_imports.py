@@ -80,6 +80,7 @@ MAY = {
         "world_file",
     },
     "finetune": {
+        "analysis",
         "config",
         "console",
         "envs",
@@ -90,6 +91,7 @@ MAY = {
         "policies",
         "prompts",
         "registry",
+        "report",
         "rollout",
         "stages",
         "store",

@@ -141,13 +141,20 @@ def compare(words: list[str]) -> int:
 
 
 def finetune(words: list[str]) -> int:
-    """``plaudit finetune WORLD [--recipe R] [--out FOLDER] [--data-only] [--SECTION.SETTING VALUE ...]``."""
-    from plaudit.cli_words import parse_finetune
+    """``plaudit finetune WORLD [--out FOLDER] [--data-only | --sweep SETTING=V,V ... [--seeds N]] [settings]``."""
+    from plaudit.cli_words import parse_finetune, take_sweep
     from plaudit.finetune.run import STAGES, next_step
     from plaudit.finetune.run import finetune as teach
 
-    stages = STAGES[:1] if "--data-only" in words else STAGES
+    stages = (STAGES[0], STAGES[-1]) if "--data-only" in words else STAGES
+    words, swept, seeds = take_sweep(words)
     out, name, config = parse_finetune([word for word in words if word != "--data-only"])
+    if swept:
+        from plaudit.finetune.sweep import axis, sweep
+
+        work = sweep(config, [axis(text, config) for text in swept], seeds, Path(out or f"runs/sweep-{name}"))
+        print(f"\nreport: {work.folder / 'sweep.html'}\ntable: {work.folder / 'sweep.parquet'}, and .csv")
+        return int(bool(work.failed))
     run = teach(config, out or f"runs/finetune-{name}", stages)
     print(f"\n{next_step(run)}")
     return 0
@@ -188,7 +195,7 @@ def one_stage(verb: str, words: list[str]) -> int:
     """``plaudit STAGE RUN``: one stage of an existing run; ``collect`` may make the run."""
     from plaudit.config_rules import validate
     from plaudit.stages import prepare, run_stages
-    from plaudit.store import Run
+    from plaudit.store import Run, made_by
 
     placing = f" {ON}" * (verb in ("annotate", "train", "evaluate"))
     if words and words[0] in ("-h", "--help"):
@@ -207,6 +214,11 @@ def one_stage(verb: str, words: list[str]) -> int:
     words, on = take(words, "--on") if verb in ("annotate", "train", "evaluate") else (words, "")
     if len(words) != 1:
         raise ConfigError(f"give the folder of one run: plaudit {verb} runs/doorkey")
+    if verb == "report" and made_by(Path(words[0])) == "finetune":
+        from plaudit.finetune.run import report_again
+
+        report_again(Path(words[0]))
+        return 0
     current = Run.open(Path(words[0]))
     current.config = placed(current.config, on) if on else current.config
     validate(current.config)

@@ -97,7 +97,7 @@ OPTIONS = {
     "compare": ("[--arms NAME ...] [--dry-run]", LEDGERS, "[--max-tokens N] [--max-usd X] [--max-hours H]", ON),
     "calibrate": ("[--pairs N]", ON),
     "forecast": ("[--arms NAME ...]",),
-    "finetune": ("[--data-only]",),
+    "finetune": ("[--data-only | --sweep SECTION.SETTING=V,V,... ... [--seeds N]]",),
     "play": (
         "[--policy me|random|expert|llm|RUN|RUN/train/ARM-SEED]",
         "[--reward RUN] [--record FILE.gif|FILE.mp4]",
@@ -135,6 +135,22 @@ def take_arms(words: list[str]) -> tuple[list[str], list[Arm]]:
     if end == start + 1:
         raise ConfigError("--arms needs one or more names: plaudit compare doorkey --dry-run lists them.")
     return words[:start] + words[end:], choose(words[start + 1 : end])
+
+
+def take_sweep(words: list[str]) -> tuple[list[str], list[str], int]:
+    """The words without ``--sweep SETTING=V,V`` (as often as it is given) and ``--seeds N``, and these."""
+    swept = list[str]()
+    while True:
+        words, text = take(words, "--sweep")
+        if not text:
+            break
+        swept.append(text)
+    words, seeds = take(words, "--seeds")
+    if seeds and not swept:
+        raise ConfigError("--seeds belongs to --sweep; a single teaching takes --seed.")
+    if swept and "--data-only" in words:
+        raise ConfigError("--sweep and --data-only do not go together.")
+    return words, swept, number("--seeds", seeds or "1", int, 1)
 
 
 def number(option: str, text: str, kind: type, least: float) -> Any:

@@ -190,6 +190,8 @@ class Step:
     """Picture of the world after the step, ``(height, width, 3)`` uint8, or None."""
     progress: float = float("nan")
     """The world's own progress, for measuring only; NaN where it tells none."""
+    ended: bool = False
+    """Whether the episode ended here by the world's own rules, and not by a limit of steps."""
 
 
 def record_episode(world: World, policy: Policy, seed: int, max_steps: int = 200) -> list[Step]:
@@ -209,7 +211,8 @@ def episode_steps(world: World, policy: Policy, seed: int, pictures: bool = True
         word = world.action_word(action, world.actions(before))
         success, frame = bool(info.get("success", False)), world.render() if pictures else None
         far = float(info.get("progress", "nan"))
-        yield Step(number, word, world.describe(observation), observation, float(reward), success, frame, far)
+        text, ended = world.describe(observation), bool(terminated)
+        yield Step(number, word, text, observation, float(reward), success, frame, far, ended)
         if terminated or truncated:
             return
         before = observation

@@ -225,6 +225,12 @@ class Folder(Generic[C]):
         return f"Type: plaudit {self.verb} --out {self.folder}, with the same settings"
 
 
+def made_by(folder: Path) -> str:
+    """The verb that made this folder; empty where it is none of ours."""
+    record = read_json(folder / "run.json") if (folder / "run.json").is_file() else None
+    return str(record.get("verb", Run.verb)) if isinstance(record, dict) else ""
+
+
 class Run(Folder[RunConfig]):
     """A run: from the world to the report."""
 

@@ -67,6 +67,8 @@ class Visit:
     """How near the goal, on the world's scale; NaN where it is not known."""
     image: bytes
     """The state as PNG; empty where pictures are not wanted or the world has none."""
+    ended: bool = False
+    """Whether the episode ended here by the world's rules, and not by the clock."""
 
 
 class Noisy:
@@ -196,6 +198,7 @@ class Playing:
                 event=world.event(seen),
                 truth=_truth(truth, world, seen, step.progress),
                 image=png(world.picture(seen), step.frame) if pictures else b"",
+                ended=step.ended,
             )
             before = seen
 

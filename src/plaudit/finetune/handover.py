@@ -3,7 +3,7 @@
 ``export`` writes ``adapter.gguf``, which ``--llm`` takes as it is, and ``agreement.parquet``: each held-out question as
 PyTorch and as llama.cpp answer it. Where the base is no GGUF file there is nothing to hand over. ``measure`` asks base and
 taught model the same general questions, with the engine that will be used (:mod:`plaudit.finetune.forgetting`); answers
-are kept in ``ledger.sqlite``, so that a stopped one goes on.
+are kept in ``ledger.sqlite``, so that a stopped one goes on; the base's where a sweep's other folders find them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,7 +96,8 @@ def opened(run: Finetune, taught: bool) -> Iterator[LLM]:
     elif not weights.is_float(weights.resolve(spec)):
         options["quantize"] = "q8_0"  # as adapters run: else rounding would be taken for forgetting
     llm = registry.load("llms", "embedded" if gguf else "transformers")(spec, **options)
-    with contextlib.closing(llm), contextlib.closing(Ledger(Path(run.folder) / "ledger.sqlite")) as ledger:
+    book = (run.folder if taught else run.shared or run.folder) / "ledger.sqlite"
+    with contextlib.closing(llm), contextlib.closing(Ledger(book)) as ledger:
         yield LedgerLLM(llm, ledger)
 
 

@@ -72,6 +72,17 @@ def loss(sample: Sample, weights: Tensor) -> Tensor:
     return -weights[0].log_softmax(-1)[sample.right]
 
 
+def margin(sample: Sample, weights: Tensor) -> float:
+    """By how much the right answer leads, nats (of ratings: points); of an answer that stands alone, nats per token."""
+    if sample.right is None:
+        nearer, other = score(weights)
+        return float(nearer - other)
+    if sample.answers == 1:
+        return float(weights[0, 0] / sample.length)
+    others = [i for i in range(sample.answers) if i != sample.right]
+    return float(weights[0, sample.right] - weights[0, others].max())
+
+
 def is_right(sample: Sample, weights: Tensor) -> float:
     """1 where the model answers rightly, 0.5 for a tie; of an answer that stands alone, its probability per token."""
     if sample.answers == 1:

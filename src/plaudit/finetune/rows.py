@@ -43,6 +43,8 @@ class Row:
     """Their steps in these."""
     secrets: list[str] = field(default_factory=list)
     """What these had drawn (hidden words, tasks); empty where seeds tell all."""
+    ended: list[bool] = field(default_factory=list)
+    """Whether their episodes ended there: such a state says by itself that all is won or lost."""
     image: dict[str, Any] | None = None
     """caption: the picture, ``{"bytes": PNG, "path": None}``."""
 
@@ -70,4 +72,5 @@ def met(*visits: Visit) -> dict[str, Any]:
         "seeds": [v.seed for v in visits],
         "steps": [v.step for v in visits],
         "secrets": [v.secret for v in visits if v.secret],
+        "ended": [v.ended for v in visits],
     }

@@ -16,12 +16,13 @@ from plaudit.finetune.settings import FinetuneConfig, validate
 from plaudit.stages.parts import settled_world
 from plaudit.store import Folder
 
-STAGES = ("data", "train", "export", "measure")
+STAGES = ("data", "train", "export", "measure", "report")
 NEEDS: dict[str, tuple[str, ...]] = {
     "data": ("world", "data", "ask", "seed"),
     "train": ("llm", "lora"),
     "export": (),
     "measure": ("measure",),
+    "report": (),
 }
 """The settings that decide a stage's result, beside those of the stages before it."""
 FILES: dict[str, tuple[tuple[str, str], ...]] = {
@@ -35,6 +36,8 @@ class Finetune(Folder[FinetuneConfig]):
     """A folder of ``plaudit finetune``."""
 
     settings, verb, stages, needs, files = FinetuneConfig, "finetune", STAGES, NEEDS, FILES
+    shared: Path | None = None
+    """Where the folders of one sweep keep what the base answers; None keeps it in the folder itself."""
 
 
 def data(run: Finetune) -> None:
@@ -53,6 +56,10 @@ def stage(name: str) -> Callable[[Finetune], None]:
     """What a stage does, imported when it is asked for: all but the data need PyTorch."""
     if name == "data":
         return data
+    if name == "report":
+        from plaudit.finetune.report import report
+
+        return report
     from plaudit.finetune import handover, teach
 
     found: dict[str, Callable[[Finetune], None]] = {
@@ -63,11 +70,14 @@ def stage(name: str) -> Callable[[Finetune], None]:
     return found[name]
 
 
-def finetune(config: FinetuneConfig, folder: str | Path, stages: tuple[str, ...] = STAGES) -> Finetune:
+def finetune(
+    config: FinetuneConfig, folder: str | Path, stages: tuple[str, ...] = STAGES, shared: Path | None = None
+) -> Finetune:
     """These stages in this folder; goes on where an earlier call with the same settings stopped."""
     validate(config)
     config = dataclasses.replace(config, world=settled_world(config.world))
     run = Finetune.create(Path(folder), config)
+    run.shared = shared
     with run.lock():
         for name in stages:
             if run.finished(name) is not None:
@@ -77,13 +87,21 @@ def finetune(config: FinetuneConfig, folder: str | Path, stages: tuple[str, ...]
     return run
 
 
+def report_again(folder: Path) -> None:
+    """The page alone, of whatever is finished; for what has changed since, or a stage that was never reached."""
+    run = Finetune.open(folder)
+    with run.lock():
+        stage("report")(run)
+
+
 def next_step(run: Finetune) -> str:
-    """What a person types next."""
+    """What a person looks at and types next."""
+    page = f"report: {run.folder / 'report.html'}\n"
     if run.finished("export") is None:
-        return f"data: {run.folder / 'data'}"
+        return f"{page}data: {run.folder / 'data'}"
     world = ":".join(filter(None, (run.config.world.name, run.config.world.task)))
     spec, folder = run.config.llm.model, run.folder
     if (folder / "export" / "adapter.gguf").is_file():
-        return f"use it: plaudit run {world} --llm {folder / 'export' / 'adapter.gguf'}"
+        return f"{page}use it: plaudit run {world} --llm {folder / 'export' / 'adapter.gguf'}"
     named = spec if spec.startswith("transformers:") else f"transformers:{spec}"
-    return f"use it: plaudit run {world} --llm {named} --llm.adapter {folder / 'train' / 'adapter'}"
+    return f"{page}use it: plaudit run {world} --llm {named} --llm.adapter {folder / 'train' / 'adapter'}"

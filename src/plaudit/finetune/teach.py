@@ -1,20 +1,23 @@
 """The stage that teaches: a LoRA adapter from the data, with the held-out examples answered before and after.
 
 ``train`` writes ``adapter/`` (peft's format), ``curve.parquet`` (a row for each step) and ``answers.parquet`` (each
-held-out example before and after); while it runs, ``checkpoint.safetensors``, from which a stopped one goes on exactly.
+held-out example before and after, and where it stands); while it runs, ``checkpoint.safetensors``, from which a stopped one
+goes on exactly. What the base answers is kept where a sweep's other folders find it (``run.shared``).
 Nothing here looks at a held-out example to decide anything. What follows: :mod:`plaudit.finetune.handover`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from plaudit.config import fingerprint
 from plaudit.console import console, progress
 from plaudit.errors import ConfigError
 from plaudit.finetune.gather import PARTS, Part
@@ -40,10 +43,12 @@ def train(run: Finetune) -> None:
     from plaudit.finetune.lora import Teacher, text_windows
 
     start, config, folder = time.perf_counter(), run.config, run.stage("train")
-    rows = {part: lessons(run, part) for part in PARTS}
+    rows = {part: examples(run, part) for part in PARTS}
     with base(config) as llm:
-        taught, kept = ([encode(llm, each) for each in rows[part]] for part in ("train", "held_out"))
-        before = _once(run, "before.parquet", lambda: answered(llm, kept, "ask before"))
+        told = {part: [lesson(row, config.ask.protocol) for row in rows[part]] for part in PARTS}
+        taught, kept = ([encode(llm, each) for each in told[part]] for part in ("train", "held_out"))
+        asked = fingerprint(llm.name, [[each.prompts, each.answers, each.right] for each in told["held_out"]])
+        before = _once(run, f"before-{asked}.parquet", lambda: answered(llm, kept, "ask before"))
         options = config.lora
         windows = text_windows(llm, replay_texts() if options.kl or options.replay else [], options.window)
         teacher = Teacher(llm, taught, windows, options, config.seed)
@@ -51,9 +56,9 @@ def train(run: Finetune) -> None:
         after = answered(llm, kept, "ask after")
         teacher.model.save_pretrained(folder / "adapter")
     write_table(folder / "curve.parquet", curve)
-    write_table(folder / "answers.parquet", _answers(kept, before, after))
-    for name in ("checkpoint.safetensors", "before.parquet"):
-        (folder / name).unlink(missing_ok=True)
+    write_table(folder / "answers.parquet", _answers(rows["held_out"], before, after))
+    for path in (folder / "checkpoint.safetensors", *folder.glob("before-*.parquet")):
+        path.unlink(missing_ok=True)
     gained = {
         kind: {"before": _share(kept, before, kind), "after": _share(kept, after, kind)} for kind in options.kinds
     }
@@ -66,10 +71,19 @@ def train(run: Finetune) -> None:
         steps=options.steps,
         taught_seconds=round(seconds, 1),
         tokens_per_second=round(sum(row["tokens"] for row in curve) / max(seconds, 1e-9)),
+        memory_mb=round(peak_memory() / 1e6),
         held_out=gained,
     )
     for kind, (was, now) in ((kind, each.values()) for kind, each in gained.items()):
         console.print(f"train: {kind}: {was:.1%} of the held-out examples right before, {now:.1%} after", markup=False)
+
+
+def peak_memory() -> int:
+    """Bytes that this process has had in memory at most, up to now."""
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most
 
 
 def base_spec(config: FinetuneConfig) -> str:
@@ -101,10 +115,30 @@ def base(config: FinetuneConfig, adapter: str = "") -> Iterator[TransformersLLM]
         llm.close()
 
 
+@dataclass(frozen=True)
+class Answered:
+    """How a model, as it is, answers one example."""
+
+    right: float
+    """1 where it does rightly, 0.5 for a tie; of an action its probability per token."""
+    loss: float
+    """Nats."""
+    margin: float
+    """By how much the right answer leads, as :func:`plaudit.finetune.losses.margin` has it."""
+
+
 def lessons(run: Finetune, part: Part) -> list[Lesson]:
-    """What is taught, or asked before and after: the chosen kinds, as many examples as are wanted, drawn evenly."""
-    options, protocol = run.config.lora, run.config.ask.protocol
-    rows = [row for row in load_rows(run.require("data"), part) if row["kind"] in options.kinds]
+    """What :func:`examples` are asked as."""
+    return [lesson(row, run.config.ask.protocol) for row in examples(run, part)]
+
+
+def examples(run: Finetune, part: Part) -> list[dict[str, Any]]:
+    """What is taught, or asked before and after: the chosen kinds, as many as are wanted, drawn evenly.
+
+    ``place`` is the number of each in its file.
+    """
+    options, every = run.config.lora, load_rows(run.require("data"), part)
+    rows = [row | {"place": place} for place, row in enumerate(every) if row["kind"] in options.kinds]
     if missing := [kind for kind in options.kinds if not any(row["kind"] == kind for row in rows)]:
         raise ConfigError(f"lora.kinds: the data hold no examples of {', '.join(missing)}. Add them to --data.kinds.")
     if part == "train" and options.examples:
@@ -116,33 +150,34 @@ def lessons(run: Finetune, part: Part) -> list[Lesson]:
                 raise ConfigError(f"lora.examples: {count} of {kind} are wanted, the data hold {len(each[kind])}.")
         chosen = [rng.permutation(len(rows))[:count] for rows, count in zip(each.values(), wanted, strict=True)]
         rows = [rows[i] for rows, places in zip(each.values(), chosen, strict=True) for i in sorted(places.tolist())]
-    return [lesson(row, protocol) for row in rows]
+    return rows
 
 
-def answered(llm: TransformersLLM, samples: Sequence[Sample], what: str) -> list[tuple[float, float]]:
-    """(1 where right, loss in nats) of each sample, as the model is now."""
+def answered(llm: TransformersLLM, samples: Sequence[Sample], what: str) -> list[Answered]:
+    """How each is answered, as the model is now."""
     import torch
 
     from plaudit.finetune import losses
     from plaudit.finetune.encode import parts
 
-    found: dict[int, tuple[float, float]] = {}
+    found: dict[int, Answered] = {}
     numbers = {id(sample): number for number, sample in enumerate(samples)}
     with torch.inference_mode(), progress(what, len(samples)) as advance:
         for part in parts(samples, 4096):
             for sample, weights in zip(part, losses.answer_weights(llm.model, part), strict=True):
-                found[numbers[id(sample)]] = losses.is_right(sample, weights), float(losses.loss(sample, weights))
+                how = (losses.is_right(sample, weights), float(losses.loss(sample, weights)))
+                found[numbers[id(sample)]] = Answered(*how, losses.margin(sample, weights))
             advance(len(part))
     return [found[number] for number in range(len(samples))]
 
 
-def _once(run: Finetune, name: str, make: Callable[[], list[tuple[float, float]]]) -> list[tuple[float, float]]:
-    """What this made before it was stopped, with the same settings; else made now, and kept."""
-    path, settings = run.stage("train") / name, run.expected("train")
-    if path.is_file() and (rows := read_table(path)) and rows[0]["settings"] == settings:
-        return [(row["right"], row["loss"]) for row in rows]
+def _once(run: Finetune, name: str, make: Callable[[], list[Answered]]) -> list[Answered]:
+    """What was made before, here or in a sweep's other folders, under a name that tells what was asked; else made now."""
+    path = (run.shared or run.stage("train")) / name
+    if path.is_file():
+        return [Answered(**row) for row in read_table(path)]
     made = make()
-    write_table(path, [{"right": right, "loss": loss, "settings": settings} for right, loss in made])
+    write_table(path, made)
     return made
 
 
@@ -170,12 +205,18 @@ def _teach(run: Finetune, teacher: Teacher) -> list[dict[str, Any]]:
     return curve
 
 
-def _share(samples: Sequence[Sample], answers: Sequence[tuple[float, float]], kind: str) -> float:
-    return float(np.mean([right for sample, (right, _) in zip(samples, answers, strict=True) if sample.kind == kind]))
+def _share(samples: Sequence[Sample], answers: Sequence[Answered], kind: str) -> float:
+    return float(np.mean([each.right for sample, each in zip(samples, answers, strict=True) if sample.kind == kind]))
 
 
-def _answers(samples: Sequence[Sample], before: Sequence[Any], after: Sequence[Any]) -> list[dict[str, Any]]:
+def _answers(
+    rows: Sequence[dict[str, Any]], before: Sequence[Answered], after: Sequence[Answered]
+) -> list[dict[str, Any]]:
+    """Where each example stands in its file, what is known of it, and how it was answered."""
     return [
-        {"kind": s.kind, "right_before": b[0], "right_after": a[0], "loss_before": b[1], "loss_after": a[1]}
-        for s, b, a in zip(samples, before, after, strict=True)
+        {key: row.get(key) for key in ("place", "kind", "value", "gap")}
+        | {"ended": any(row["ended"]) if "ended" in row else None}
+        | {f"{key}_before": value for key, value in asdict(was).items()}
+        | {f"{key}_after": value for key, value in asdict(now).items()}
+        for row, was, now in zip(rows, before, after, strict=True)
     ]

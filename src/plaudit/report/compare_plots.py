@@ -89,11 +89,11 @@ def over_cost(spots: Sequence[Spot], marks: Sequence[float], unit: Callable[[flo
         told = f"<title>{escape(spot.told)}</title>"
         canvas.parts.append(f'<circle class="dot {spot.css}" cx="{x:.1f}" cy="{y:.1f}" r="4.5">{told}</circle>')
         if spot.name:
-            canvas.parts.append(_tag(spot.name, x, y, canvas, boxes))
+            canvas.parts.append(tag(spot.name, x, y, canvas, boxes))
     return canvas.svg(title)
 
 
-def _tag(name: str, x: float, y: float, canvas: Canvas, boxes: list[tuple[float, float, float, float]]) -> str:
+def tag(name: str, x: float, y: float, canvas: Canvas, boxes: list[tuple[float, float, float, float]]) -> str:
     """The name near a dot, at the first place where it hides nothing, with a line to the dot where that is far."""
     name = name if len(name) <= 26 else f"{name[:25]}…"
     wide, base = LETTER * len(name), canvas.height - canvas.bottom
