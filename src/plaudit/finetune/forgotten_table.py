@@ -38,14 +38,16 @@ def markdown(found: Summary, kinds: bool = False) -> str:
 
 
 def show(found: Summary, kinds: bool = False) -> None:
-    """For the terminal."""
+    """For the terminal: what each set could show is left out, so that 80 columns suffice."""
+    from rich import box
     from rich.table import Table
 
     from plaudit.console import console
 
-    table = Table(title="what is forgotten: points, with 95% intervals over blocks of items")
-    for column in HEAD:
+    title = "what is forgotten: points, with 95% intervals over blocks of items"
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for column in HEAD[:-1]:
         table.add_column(column, justify="left" if column == "set" else "right")
     for row in lines(found, kinds):
-        table.add_row(*row)
+        table.add_row(*row[:-1])
     console.print(table)

@@ -1,0 +1,177 @@
+"""Sweeps: one setting at a time, data and the base's answers made once, a cell that fails, going on, the page."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+import pytest
+from browser import HOSTILE, Page, assert_fits_and_is_quiet, headline
+
+pytest.importorskip("torch")
+pytest.importorskip("peft")
+
+import taught_models
+import tiny_models
+
+from plaudit.cli import main
+from plaudit.cli_words import take_sweep
+from plaudit.config import LLMConfig, WorldConfig
+from plaudit.errors import ConfigError, StoreError
+from plaudit.finetune import handover, run, teach
+from plaudit.finetune import sweep as sweeping
+from plaudit.finetune.settings import AskConfig, DataConfig, FinetuneConfig, LoraConfig
+from plaudit.finetune.sweep import Figures, Sweep, axis, cells, sweep
+from plaudit.finetune.sweep_report import render, summed
+from plaudit.store import read_table
+
+CENTRE = FinetuneConfig(
+    world=WorldConfig("doorkey", size=5),
+    data=DataConfig(kinds=("compare", "progress"), examples=10, steps=2000),
+    ask=AskConfig(prompt="pointwise-b"),
+    lora=LoraConfig(steps=1, batch=1, rank=2, kl=0.0),
+)
+
+
+def test_words_become_settings():
+    assert axis("lora.rank=8,32,2", CENTRE).values == (2, 8, 32)  # in order
+    assert axis("lora.rank=8,32", CENTRE).values == (2, 8, 32)  # with the centre's own
+    assert axis("lora.replay=0,0.1", CENTRE).values == (0.0, 0.1)
+    kinds = axis("lora.kinds=compare,action,compare+action", CENTRE)
+    assert kinds.values == (("compare",), ("action",), ("compare", "action"))
+    names = [cell.name for cell in cells(CENTRE, [axis("lora.rank=2,8", CENTRE), kinds])]
+    assert names == ["centre", "lora.rank=8", "lora.kinds=action", "lora.kinds=compare+action"]
+    words = ["wordle", "--sweep", "lora.rank=2,8", "--sweep=lora.kl=0,1", "--seeds", "3", "--seed", "5"]
+    assert take_sweep(words) == (["wordle", "--seed", "5"], ["lora.rank=2,8", "lora.kl=0,1"], 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("lora.rank", "takes SECTION.SETTING=VALUE"),
+        ("lora.rnak=2", "Did you mean 'lora.rank'"),
+        ("seed=1,2", "takes SECTION.SETTING"),
+        ("lora.rank=two", "takes numbers"),
+        ("lora.rank=0,2", r"lora\.rank=0: lora\.rank must be at least 1"),
+        ("lora.kinds=compare,compere", "lora.kinds=compere"),
+        ("data.progress=never", "takes one of"),
+    ],
+)
+def test_what_cannot_be_swept_is_refused_before_anything_runs(text, says, tmp_path):
+    with pytest.raises(ConfigError, match=says):
+        sweep(CENTRE, [axis(text, CENTRE)], 1, tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
+def test_options_that_do_not_go_together(capsys):
+    assert main(["finetune", "doorkey", "--seeds", "3"]) == 2
+    assert main(["finetune", "doorkey", "--sweep", "lora.rank=2", "--data-only"]) == 2
+    assert "do not go together" in capsys.readouterr().err
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """What was asked of the base, and for whom data were made."""
+    told = {"data": [], "ask before": 0}
+    answered, data = teach.answered, run.data
+
+    def ask(llm, samples, what):
+        told[what] = told.get(what, 0) + 1
+        return answered(llm, samples, what)
+
+    def make(folder):
+        told["data"].append(folder.config.seed)
+        data(folder)
+
+    monkeypatch.setattr(teach, "answered", ask)
+    monkeypatch.setattr(run, "data", make)
+    monkeypatch.setattr(handover, "measure", taught_models.measure)
+    return told
+
+
+def test_cells_share_what_is_the_same_and_one_that_fails_costs_no_other(tmp_path, counted, capsys):
+    model = tiny_models.make_text(tmp_path / "tiny")
+    centre = replace(CENTRE, llm=LLMConfig(model=f"transformers:{model}"))
+    axes = [axis("lora.rank=2,4", centre), axis("lora.examples=0,99", centre)]
+    work = sweep(centre, axes, 2, tmp_path / "s")
+    assert counted["data"] == [0, 1]  # once for each seed
+    assert counted["ask before"] == 2 and counted["ask after"] == 4  # of 6 cells two fail before
+    said = capsys.readouterr().out
+    assert "[6/6] lora.examples=99, seed 1" in said and " left" in said
+    assert set(work.failed) == {("lora.examples=99", 0), ("lora.examples=99", 1)}
+    rows = read_table(tmp_path / "s/sweep.parquet")
+    assert [row["status"] for row in rows] == ["done", "done", "failed"] * 2
+    assert "99 of compare are wanted" in rows[2]["reason"] and rows[2]["skill_after"] is None
+    data = [(tmp_path / "s" / row["folder"] / "data/held_out.parquet").read_bytes() for row in rows]
+    assert data[0] == data[1] == data[2] != data[3] == data[4]
+    shares = [read_table(tmp_path / "s" / row["folder"] / "train/answers.parquet") for row in rows[:2]]
+    assert [r["right_before"] for r in shares[0]] == [r["right_before"] for r in shares[1]]
+    after = sum(r["right_after"] for r in shares[1]) / len(shares[1])
+    assert rows[1]["skill_after"] == pytest.approx(after)
+    assert rows[0]["general"] == pytest.approx(-3 / 40) and rows[0]["worlds"] == pytest.approx(-3 / 40)
+    assert (tmp_path / "s/sweep.csv").read_text().count("\n") == 7
+    text = Page((tmp_path / "s/sweep.html").read_text()).text
+    assert "2 of 6 failed" in text and "lora.rank=4" in text
+    # The same again: what is done is skipped, what failed is tried again; another seed may be added, another centre not.
+    sweep(centre, axes, 2, tmp_path / "s")
+    assert capsys.readouterr().out.count("finished before, skipped\n[") == 4 and counted["ask after"] == 4
+    with pytest.raises(StoreError, match=r"lora\.steps: 1 -> 9"):
+        sweep(replace(centre, lora=replace(centre.lora, steps=9)), axes, 2, tmp_path / "s")
+    with pytest.raises(StoreError, match="no sweep"):
+        sweep(centre, axes, 2, shutil.copytree(model, tmp_path / "other"))
+
+
+def made_up(work: Sweep, seeds: int) -> list[Figures]:
+    """Each cell gains 10 points more than the one before, and a point for each seed."""
+    rows = []
+    for seed in range(seeds):
+        for number, cell in enumerate(work.cells):
+            after = 0.6 + 0.1 * number + 0.01 * seed
+            rows.append(
+                Figures(
+                    cell.name, seed, cell.folder(seed), "done", "", 0.5, after, 0.5, after - 0.1, 0.01 * number,
+                    -0.01 * number, None, 40, 8, 1.0, 2.0, 100,
+                )
+            )  # fmt: skip
+    return rows
+
+
+def test_figures_are_put_together_over_seeds(tmp_path):
+    work = Sweep(tmp_path / "s", CENTRE, [axis("lora.rank=2,8,32", CENTRE), axis("lora.replay=0,0.1", CENTRE)], 3)
+    centre, eight, *_ = summed(work, made_up(work, 3))
+    assert centre.over["gained"].point == pytest.approx(0.11) and centre.over["gained"].kind == "range"
+    assert (centre.over["gained"].low, centre.over["gained"].high) == pytest.approx((0.10, 0.12))
+    assert eight.against["gained"].point == pytest.approx(0.1) and eight.short == "rank 8"
+    assert centre.over["worlds"] is None  # not measured, and not 0
+    work.create()
+    html = render(work, made_up(work, 3))
+    assert headline(html).startswith("The centre gains +11.0 points")
+    text = Page(html).text
+    assert "Below 5 seeds no interval is given" in text and "lora.replay=0.1" in text
+    assert html.count("lora.rank 32: ") >= 2  # on the dots of its plots
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """Names and reasons are hostile, and cells many."""
+    work = Sweep(tmp_path_factory.mktemp("s"), CENTRE, [axis("lora.rank=" + "1,2,3,4,5,6,7,8", CENTRE)], 2)
+    rows = made_up(work, 2)
+    work.create()
+    rows[3] = Figures(rows[3].cell, 0, rows[3].folder, "failed", HOSTILE)
+    page = work.folder / "sweep.html"
+    page.write_text(render(work, rows))
+    return page
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_it_fits_and_is_quiet(chromium, hostile, width):
+    assert_fits_and_is_quiet(chromium, hostile, width, dark=width == 390)
+
+
+def test_time_left_is_read_at_a_glance():
+    assert [sweeping._clock(seconds) for seconds in (5, 90, 3600, 9000)] == [
+        "1 min",
+        "2 min",
+        "1 h 00 min",
+        "2 h 30 min",
+    ]
