@@ -1,4 +1,4 @@
-"""The page of a teaching: figures that its tables bear out, limits that few items cannot keep, what is missing, hostile texts."""
+"""The page of a teaching: figures that its tables bear out, limits that few items cannot keep, hostile texts."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def summed(work: Sweep, rows: Sequence[Figures]) -> list[Summed]:
         found.append(
             Summed(
                 cell.name,
-                cell.name.rpartition(".")[2].replace("=", " ") if path in slots and _plain(cell.name) else cell.name,
+                cell.name.removeprefix(path.partition(".")[0] + ".").replace("=", " "),
                 slots.get(path, 0),
                 own,
                 {name: interval(list(of.values())) if of else None for name, of in values.items()},
@@ -84,11 +84,6 @@ def summed(work: Sweep, rows: Sequence[Figures]) -> list[Summed]:
             )
         )
     return found
-
-
-def _plain(name: str) -> bool:
-    """Whether the value has no dot of its own, by which the section would be cut off wrongly."""
-    return name.count(".") == 1
 
 
 def _values(rows: Sequence[Figures], name: str) -> dict[int, float]:
@@ -116,7 +111,7 @@ def render(work: Sweep, rows: Sequence[Figures]) -> str:
         total=len(rows),
         seeds=list(work.seeds),
         min_seeds=MIN_SEEDS,
-        trades=[trade(every, *of) for of in LOST if any(cell.over[of[0]] for cell in every)],
+        trades=[trade(every, *of, small=of != LOST[0]) for of in LOST if any(cell.over[of[0]] for cell in every)],
         lines=[(each, of_axis(each, every)) for each in work.axes],
         kinds_differ=len({cell.config.lora.kinds for cell in work.cells}) > 1,
     )
@@ -135,7 +130,7 @@ def headline(centre: Summed, cells: int, seeds: int) -> str:
     return f"{said}; {many}"
 
 
-def trade(every: Sequence[Summed], key: str, name: str, limit: float, unit: str) -> tuple[str, Markup]:
+def trade(every: Sequence[Summed], key: str, name: str, limit: float, unit: str, small: bool) -> tuple[str, Markup]:
     """Skill gained over a kind of skill lost."""
     spots = list[plots.Spot]()
     for cell in every:
@@ -146,7 +141,7 @@ def trade(every: Sequence[Summed], key: str, name: str, limit: float, unit: str)
             spots.append(plots.Spot(cell.slot, cell.short, said, lost.point, gained.point, *ends))
     axis_name = f"change of {name}, {'%' if limit > 0 else 'points'}"
     told = "; ".join(spot.told for spot in spots)
-    drawn = plots.gained_and_lost(spots, f"Points gained over the {axis_name}. {told}", plots.points, limit)
+    drawn = plots.gained_and_lost(spots, f"Points gained over the {axis_name}. {told}", plots.points, limit, small)
     return axis_name, drawn
 
 

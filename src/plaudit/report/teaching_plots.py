@@ -105,23 +105,23 @@ def gained_and_lost(
     """What is gained (up) against a change of what was known (across), with whiskers, and how far that may go."""
     xs = [end for s in spots for end in (s.x, *(s.across or ()))] + [0.0] + ([limit] if limit is not None else [])
     ys = [end for s in spots for end in (s.y, *(s.along or ()))] + [0.0]
-    canvas = Canvas(padded(xs), padded(ys), top=20, right=24, height=360, width=640)
+    canvas = Canvas(padded(xs), padded(ys), top=20, right=24, height=340)
     if small:
         canvas = Canvas(padded(xs), padded(ys), top=16, right=20, height=280, width=400)
-    canvas.axes(ticks(*canvas.x, 5), ticks(*canvas.y, 4), xf, points)
+    canvas.axes(ticks(*canvas.x, 5), ticks(*canvas.y, 6), xf, points)
     base = canvas.height - canvas.bottom
     canvas.parts.append(f'<path class="axis" d="M{canvas.px(0):.1f} {canvas.top}V{base}"/>')
     if limit is not None:
         canvas.parts.append(f'<path class="floor" d="M{canvas.px(limit):.1f} {canvas.top}V{base}"/>')
     _draw(canvas, spots)
-    return canvas.svg(title)
+    return canvas.svg(title, "" if small else "trade")
 
 
 def over_values(labels: Sequence[str], spots: Sequence[Spot], title: str, yf: Callable[[float], str]) -> Markup:
     """A line through dots that stand evenly at these labels, ``x`` being their number, with whiskers."""
     ys = [end for s in spots for end in (s.y, *(s.along or ()))]
     canvas = Canvas((-0.4, len(labels) - 0.6), padded(ys), height=240, width=400, left=62)
-    canvas.axes(range(len(labels)), ticks(*canvas.y, 4), lambda x: labels[int(x)], yf)
+    canvas.axes(range(len(labels)), ticks(*canvas.y, 6), lambda x: labels[int(x)], yf)
     canvas.path([s.x for s in spots], [s.y for s in spots], "line thin c0")
     _draw(canvas, spots)
     return canvas.svg(title)
