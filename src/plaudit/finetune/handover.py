@@ -60,9 +60,9 @@ def export(run: Finetune) -> None:
         apart_rms=float(np.sqrt((apart**2).mean())) if len(apart) else None,
         questions_per_second=round(len(rows) / seconds, 2) if rows else None,
     )
+    said = {name: "no choice asked" if share is None else f"{share:.1%} right" for name, share in shares.items()}
     console.print(
-        f"export: {target.name}: {shares['llama_cpp']:.1%} right by llama.cpp, {shares['pytorch']:.1%} by PyTorch",
-        markup=False,
+        f"export: {target.name}: {said['llama_cpp']} by llama.cpp, {said['pytorch']} by PyTorch", markup=False
     )
 
 
@@ -114,8 +114,8 @@ def _row(request: Request, exact: Reply, used: Reply) -> dict[str, Any]:
     return {"prompt": request.prompt, "pytorch": odds[0], "llama_cpp": odds[1], "apart": odds[1] - odds[0]}
 
 
-def _share(asked: list[Lesson], replies: list[Reply]) -> float:
-    """Share of the lessons that these replies, one for each of their questions, answer rightly."""
+def _share(asked: list[Lesson], replies: list[Reply]) -> float | None:
+    """Share of the lessons that these replies, one for each of their questions, answer rightly; None without any."""
     import torch
 
     from plaudit.finetune import losses
@@ -124,4 +124,4 @@ def _share(asked: list[Lesson], replies: list[Reply]) -> float:
     for each in asked:
         weights = torch.tensor([next(left).logprobs for _ in each.prompts])
         right.append(losses.right(weights, each.right))
-    return float(np.mean(right)) if right else float("nan")
+    return float(np.mean(right)) if right else None

@@ -39,7 +39,7 @@ class Gain:
     n: int
     """How many."""
     before: float
-    """Share right before; of actions, which are no choice, the expert's probability per token."""
+    """Share right before; where there is nothing to choose from, the right answer's probability per token."""
     before_interval: tuple[float, float]
     """Its 95% interval: Wilson's, of probabilities by bootstrap."""
     after: float
@@ -52,6 +52,8 @@ class Gain:
     """Wrong before, right after."""
     lost: int
     """Right before, wrong after."""
+    choice: bool = True
+    """Whether each example is right or wrong; False where its value is a probability."""
 
     @property
     def difference(self) -> float:
@@ -110,7 +112,8 @@ class Outcome:
 
 def outcome(run: Finetune) -> Outcome:
     """Read it."""
-    trained, measured = run.finished("train"), run.finished("measure")
+    trained = run.finished("train")
+    measured = run.finished("measure") is not None and (run.folder / "measure" / "summary.json").is_file()
     found = list[dict[str, Any]]()
     if trained is not None:
         answers = read_table(run.folder / "train" / "answers.parquet")
@@ -125,8 +128,8 @@ def outcome(run: Finetune) -> Outcome:
         if any(row.get("ended") is not None for row in found)
         else None,
         apart=by_distance(_of(found, "compare")),
-        losses=losses(run) if measured is not None else (),
-        forgotten=forgetting.read(run.folder / "measure") if measured is not None else None,
+        losses=losses(run) if measured else (),
+        forgotten=forgetting.read(run.folder / "measure") if measured else None,
         curve=read_table(run.folder / "train" / "curve.parquet") if trained is not None else [],
     )
 
@@ -145,6 +148,7 @@ def gain(name: str, rows: Sequence[dict[str, Any]]) -> Gain:
         mean_difference([b - a for a, b in zip(before, after, strict=True)], blocks),
         sum(a <= 0.5 < b for a, b in zip(before, after, strict=True)),
         sum(b <= 0.5 < a for a, b in zip(before, after, strict=True)),
+        set(before) | set(after) <= {0.0, 0.5, 1.0},
     )
 
 

@@ -91,11 +91,14 @@ def headline(found: Outcome) -> str:
     if not found.gains:
         return "Examples were made; nothing has been taught yet"
     first = found.gains[0]
-    if first.name == "action":
-        what = "The expert's action on held-out states: probability per token"
-        return f"{what} {percent(first.before, 1)} before teaching, {percent(first.after, 1)} after"
-    what = {"compare": "Held-out pairs", "progress": "Held-out observations"}.get(first.name, "Held-out questions")
-    return f"{what} judged rightly: {percent(first.before, 1)} before teaching, {percent(first.after, 1)} after"
+    what = {
+        "compare": "Held-out pairs judged rightly",
+        "progress": "Held-out observations judged rightly",
+        "action": "The expert's action chosen in held-out states",
+    }.get(first.name, "Held-out questions answered rightly")
+    if not first.choice:
+        what = f"Probability per token of the right {first.name}, held out"
+    return f"{what}: {percent(first.before, 1)} before teaching, {percent(first.after, 1)} after"
 
 
 def lede(found: Outcome) -> list[str]:
@@ -103,7 +106,9 @@ def lede(found: Outcome) -> list[str]:
     lines = []
     if found.gains:
         first = found.gains[0]
-        lines.append(f"A change of {_points(first)} on {first.n:,} held-out examples.")
+        sides = ((first.before, first.before_interval), (first.after, first.after_interval))
+        was, now = (f"{percent(at, 1)} ({percent(low, 0)} to {percent(high, 0)})" for at, (low, high) in sides)
+        lines.append(f"{was} before, {now} after: a change of {_points(first)} on {first.n:,} held-out examples.")
         if found.open_gains and (rest := [g for g in found.open_gains if g.name == first.name]):
             lines[0] += f" Without the end of an episode in them: {_points(rest[0])} on {rest[0].n:,}."
     told = [f"{loss.name} {told_change(loss)}" for loss in found.losses]

@@ -175,6 +175,7 @@ class Sweep:
         self.cells = cells(self.centre, axes)
         self.seeds = range(centre.seed, centre.seed + seeds)
         self.failed: dict[tuple[str, int], str] = {}
+        self._done: dict[tuple[str, int], Figures] = {}
 
     def create(self) -> None:
         """Make the folder, or go on with it; settings and seeds may be added, the centre stays."""
@@ -207,7 +208,9 @@ class Sweep:
             return
         wanted = run.expected("data")
         for record in sorted(self.folder.glob("cells/*/data/stage.json")):
-            if read_json(record)["settings"] != wanted:
+            made = read_json(record)
+            whole = all((record.parent.parent / file).is_file() for file in made["files"])
+            if made["settings"] != wanted or not whole:
                 continue
             target = run.stage("data")
             files = [p for p in record.parent.iterdir() if p.is_file() and not p.name.startswith(".")]
@@ -226,9 +229,11 @@ class Sweep:
         about = (cell.name, seed, where)
         if (cell.name, seed) in self.failed:
             return Figures(*about, "failed", self.failed[cell.name, seed])
-        if not (path / "run.json").is_file() or (run := Finetune.open(path)).finished(STAGES[-1]) is None:
-            return Figures(*about, "waiting")
-        return figures(run, about)
+        if (cell.name, seed) not in self._done:
+            if not (path / "run.json").is_file() or (run := Finetune.open(path)).finished(STAGES[-1]) is None:
+                return Figures(*about, "waiting")
+            self._done[cell.name, seed] = figures(run, about)
+        return self._done[cell.name, seed]
 
     def write(self) -> None:
         """Table and page of what there is."""
@@ -295,8 +300,9 @@ def sweep(centre: FinetuneConfig, axes: Sequence[Axis], seeds: int, folder: Path
 
 def _one(work: Sweep, cell: Cell, seed: int) -> bool:
     """Whether there was anything to do."""
-    path, config = work.folder / cell.folder(seed), dataclasses.replace(cell.config, seed=seed)
+    path = work.folder / cell.folder(seed)
     try:
+        config = dataclasses.replace(cell.config, seed=seed, world=settled_world(cell.config.world))
         run = Finetune.create(path, config)
         if all(run.finished(name) is not None for name in STAGES):
             console.print("finished before, skipped")
