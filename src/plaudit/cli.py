@@ -141,13 +141,19 @@ def compare(words: list[str]) -> int:
 
 
 def finetune(words: list[str]) -> int:
-    """``plaudit finetune WORLD [--recipe R] [--out FOLDER] [--data-only] [--SECTION.SETTING VALUE ...]``."""
-    from plaudit.cli_words import parse_finetune
+    """``plaudit finetune WORLD [--recipe R] [--out FOLDER] [--data-only | --arms ...] [--SECTION.SETTING VALUE ...]``."""
+    from plaudit.cli_words import parse_finetune, take_taught_arms
     from plaudit.finetune.run import STAGES, next_step
     from plaudit.finetune.run import finetune as teach
 
     stages = STAGES[:1] if "--data-only" in words else STAGES
+    words, arms = take_taught_arms(words)
     out, name, config = parse_finetune([word for word in words if word != "--data-only"])
+    if arms is not None:
+        from plaudit.finetune.arms import compare as compare_arms
+
+        compare_arms(config, Path(out or f"runs/finetune-{name}-arms"), arms)
+        return 0
     run = teach(config, out or f"runs/finetune-{name}", stages)
     print(f"\n{next_step(run)}")
     return 0

@@ -97,7 +97,7 @@ OPTIONS = {
     "compare": ("[--arms NAME ...] [--dry-run]", LEDGERS, "[--max-tokens N] [--max-usd X] [--max-hours H]", ON),
     "calibrate": ("[--pairs N]", ON),
     "forecast": ("[--arms NAME ...]",),
-    "finetune": ("[--data-only]",),
+    "finetune": ("[--data-only | --arms [judge] [policy]]",),
     "play": (
         "[--policy me|random|expert|llm|RUN|RUN/train/ARM-SEED]",
         "[--reward RUN] [--record FILE.gif|FILE.mp4]",
@@ -135,6 +135,17 @@ def take_arms(words: list[str]) -> tuple[list[str], list[Arm]]:
     if end == start + 1:
         raise ConfigError("--arms needs one or more names: plaudit compare doorkey --dry-run lists them.")
     return words[:start] + words[end:], choose(words[start + 1 : end])
+
+
+def take_taught_arms(words: list[str]) -> tuple[list[str], list[str] | None]:
+    """The words without ``--arms [NAME ...]``, and the names; all where none is named, None without the option."""
+    if "--arms" not in words:
+        return words, None
+    from plaudit.finetune.arms import ARMS
+
+    start = words.index("--arms")
+    end = next((i for i in range(start + 1, len(words)) if words[i].startswith("-")), len(words))
+    return words[:start] + words[end:], words[start + 1 : end] or list(ARMS)
 
 
 def number(option: str, text: str, kind: type, least: float) -> Any:

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from plaudit.console import console, progress
-from plaudit.errors import ConfigError
+from plaudit.errors import ConfigError, LLMError
+from plaudit.finetune import skill
 from plaudit.finetune.gather import PARTS, Part
-from plaudit.finetune.lessons import Lesson, lesson
+from plaudit.finetune.lessons import OWN, Lesson, lesson
 from plaudit.finetune.rows import load_rows
 from plaudit.finetune.settings import FinetuneConfig
-from plaudit.store import load_tree, read_table, save_tree, write_table
+from plaudit.llms.gguf_adapter import NOTED, ROLES
+from plaudit.store import load_tree, read_table, save_tree, write_json, write_table
 
 if TYPE_CHECKING:
     from plaudit.finetune.encode import Sample
@@ -43,19 +45,25 @@ def train(run: Finetune) -> None:
     rows = {part: lessons(run, part) for part in PARTS}
     with base(config) as llm:
         taught, kept = ([encode(llm, each) for each in rows[part]] for part in ("train", "held_out"))
-        before = _once(run, "before.parquet", lambda: answered(llm, kept, "ask before"))
+        before = _once(run, "before.parquet", lambda: answered(llm, rows["held_out"], kept, "ask before"))
         options = config.lora
         windows = text_windows(llm, replay_texts() if options.kl or options.replay else [], options.window)
         teacher = Teacher(llm, taught, windows, options, config.seed)
         curve = _teach(run, teacher)
-        after = answered(llm, kept, "ask after")
+        after = answered(llm, rows["held_out"], kept, "ask after")
         teacher.model.save_pretrained(folder / "adapter")
+    write_json(folder / "adapter" / NOTED, notes(config))
     write_table(folder / "curve.parquet", curve)
     write_table(folder / "answers.parquet", _answers(kept, before, after))
     for name in ("checkpoint.safetensors", "before.parquet"):
         (folder / name).unlink(missing_ok=True)
     gained = {
-        kind: {"before": _share(kept, before, kind), "after": _share(kept, after, kind)} for kind in options.kinds
+        kind: {
+            "before": _share(kept, before, kind),
+            "after": _share(kept, after, kind),
+            "chance": skill.chance(each for each in rows["held_out"] if each.kind == kind),
+        }
+        for kind in options.kinds
     }
     seconds = sum(row["seconds"] for row in curve)
     run.finish(
@@ -68,8 +76,22 @@ def train(run: Finetune) -> None:
         tokens_per_second=round(sum(row["tokens"] for row in curve) / max(seconds, 1e-9)),
         held_out=gained,
     )
-    for kind, (was, now) in ((kind, each.values()) for kind, each in gained.items()):
-        console.print(f"train: {kind}: {was:.1%} of the held-out examples right before, {now:.1%} after", markup=False)
+    for kind, (was, now, chance) in ((kind, each.values()) for kind, each in gained.items()):
+        console.print(
+            f"train: {kind}: {was:.1%} of the held-out examples right before, {now:.1%} after (by chance {chance:.1%})",
+            markup=False,
+        )
+
+
+def notes(config: FinetuneConfig) -> dict[str, str]:
+    """What is to be known of an adapter: its base, what it was taught, and the prompts that it was taught in."""
+    ask, kinds = config.ask, config.lora.kinds
+    found = {"base": base_spec(config), "kinds": " ".join(kinds)}
+    if set(kinds) & set(ROLES["judge"]):
+        found |= {"protocol": ask.protocol, "prompt": ask.prompt or ask.protocol}
+    if set(kinds) & set(ROLES["policy"]):
+        found["act"] = ask.act or OWN["action"]
+    return found
 
 
 def base_spec(config: FinetuneConfig) -> str:
@@ -119,8 +141,13 @@ def lessons(run: Finetune, part: Part) -> list[Lesson]:
     return [lesson(row, protocol) for row in rows]
 
 
-def answered(llm: TransformersLLM, samples: Sequence[Sample], what: str) -> list[tuple[float, float]]:
-    """(1 where right, loss in nats) of each sample, as the model is now."""
+def answered(
+    llm: TransformersLLM, asked: Sequence[Lesson], samples: Sequence[Sample], what: str
+) -> list[tuple[float, float]]:
+    """(1 where right, loss in nats) of each lesson and its sample, as the model is now.
+
+    An action is right where it is the likeliest of all that could be done: see :mod:`plaudit.finetune.skill`.
+    """
     import torch
 
     from plaudit.finetune import losses
@@ -133,6 +160,16 @@ def answered(llm: TransformersLLM, samples: Sequence[Sample], what: str) -> list
             for sample, weights in zip(part, losses.answer_weights(llm.model, part), strict=True):
                 found[numbers[id(sample)]] = losses.is_right(sample, weights), float(losses.loss(sample, weights))
             advance(len(part))
+    acted = [number for number, each in enumerate(asked) if each.kind == "action"]
+    if acted:
+        with progress(f"{what}: actions", len(acted)) as advance:
+            told = skill.asked(llm, [asked[number] for number in acted], advance)
+        for number, one in zip(acted, told, strict=True):
+            if one.right is None:
+                raise LLMError(
+                    f"a held-out action could not be asked: {one.error}. Shorten the prompt (--ask.act act-b)"
+                )
+            found[number] = one.right, found[number][1]
     return [found[number] for number in range(len(samples))]
 
 
