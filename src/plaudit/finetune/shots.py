@@ -10,6 +10,7 @@ Leaves out examples that are chosen to be like the question (``--policy.examples
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,8 @@ from plaudit.finetune.lessons import Lesson
 from plaudit.finetune.skill import Told
 from plaudit.intervals import wilson
 from plaudit.judging.selection import evenly
-from plaudit.llms.base import LLM
+from plaudit.llms.base import LLM, Request
+from plaudit.llms.local import LocalLLM
 from plaudit.store import write_table
 
 HEAD = ("kind", "model", "examples", "right (95%)", "of draws", "chance", "tokens/question", "questions/s")
@@ -114,14 +116,31 @@ def measure(
         shown = draw(lessons, count, [seed, number, 11])
         # Seeded anew each time: the same text before every question, so that it is evaluated once.
         asked = [with_examples(each, shown, np.random.default_rng([seed, number, 13])) for each in questions]
-        longest = max(asked, key=lambda each: max(map(len, each.prompts)))
-        for part in ([longest], asked):  # one alone first: where it is too long nothing else is asked
-            outcomes = skill.asked(llm, part, advance if part is asked else lambda done: None)
-            if failed := [each.error for each in outcomes if each.right is None]:
-                told(f"{kind}: {count} examples in the prompt cannot be asked with: {failed[0]}")
-                return [each for each in found if each.row.shots < count]
+        outcomes = list[Told]()
+        if not (fault := unfit(llm, [request for each in asked for request in skill.requests(each)])):
+            outcomes = skill.asked(llm, asked, advance)
+            fault = next((each.error for each in outcomes if each.right is None), "")
+        if fault:
+            told(f"{kind}: {count} examples in the prompt cannot be asked with: {fault}")
+            return [each for each in found if each.row.shots < count]
         found.append(_asked(kind, model, count, number, chance, outcomes))
     return found
+
+
+def unfit(llm: LLM, requests: Sequence[Request]) -> str:
+    """Why the longest of these has no room in the context; empty where it has, or where only asking can tell.
+
+    A model of this machine would leave out the middle of an observation, and what is asked would no longer be the lesson.
+    """
+    inner = getattr(llm, "llm", llm)  # behind a ledger, which would not tell a shortened one from a whole one
+    if not isinstance(inner, LocalLLM):
+        return ""
+    tokens, longest = max(((len(inner.prompt_tokens(each)), each) for each in requests), key=lambda each: each[0])
+    before = inner.stats.shortened
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
+        (reply,) = inner.choose([longest]) if longest.answers else inner.generate([longest])
+    short = f"its {tokens:,} tokens do not fit into the context of {inner.context:,}"
+    return reply.error or (short if inner.stats.shortened > before else "")
 
 
 def _asked(kind: str, model: str, count: int, number: int, chance: float, outcomes: Sequence[Told]) -> Asked:
