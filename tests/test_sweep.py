@@ -75,9 +75,9 @@ def counted(monkeypatch):
     told = {"data": [], "ask before": 0}
     answered, data = teach.answered, run.data
 
-    def ask(llm, samples, what):
+    def ask(llm, asked, samples, what):
         told[what] = told.get(what, 0) + 1
-        return answered(llm, samples, what)
+        return answered(llm, asked, samples, what)
 
     def make(folder):
         told["data"].append(folder.config.seed)

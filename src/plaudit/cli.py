@@ -141,13 +141,16 @@ def compare(words: list[str]) -> int:
 
 
 def finetune(words: list[str]) -> int:
-    """``plaudit finetune WORLD [--out FOLDER] [--data-only | --sweep SETTING=V,V ... [--seeds N]] [settings]``."""
-    from plaudit.cli_words import parse_finetune, take_sweep
+    """``plaudit finetune WORLD [--out FOLDER] [--data-only | --arms ... | --sweep S=V,V ... [--seeds N]] [settings]``."""
+    from plaudit.cli_words import parse_finetune, take_sweep, take_taught_arms
     from plaudit.finetune.run import STAGES, next_step
     from plaudit.finetune.run import finetune as teach
 
     stages = (STAGES[0], STAGES[-1]) if "--data-only" in words else STAGES
     words, swept, seeds = take_sweep(words)
+    words, arms = take_taught_arms(words)
+    if swept and arms is not None:
+        raise ConfigError("--sweep and --arms do not go together.")
     out, name, config = parse_finetune([word for word in words if word != "--data-only"])
     if swept:
         from plaudit.finetune.sweep import axis, sweep
@@ -155,6 +158,11 @@ def finetune(words: list[str]) -> int:
         work = sweep(config, [axis(text, config) for text in swept], seeds, Path(out or f"runs/sweep-{name}"))
         print(f"\nreport: {work.folder / 'sweep.html'}\ntable: {work.folder / 'sweep.parquet'}, and .csv")
         return int(bool(work.failed))
+    if arms is not None:
+        from plaudit.finetune.arms import compare as compare_arms
+
+        compare_arms(config, Path(out or f"runs/finetune-{name}-arms"), arms)
+        return 0
     run = teach(config, out or f"runs/finetune-{name}", stages)
     print(f"\n{next_step(run)}")
     return 0

@@ -97,7 +97,10 @@ OPTIONS = {
     "compare": ("[--arms NAME ...] [--dry-run]", LEDGERS, "[--max-tokens N] [--max-usd X] [--max-hours H]", ON),
     "calibrate": ("[--pairs N]", ON),
     "forecast": ("[--arms NAME ...]",),
-    "finetune": ("[--data-only | --sweep SECTION.SETTING=V,V,... ... [--seeds N]]",),
+    "finetune": (
+        "[--data-only | --arms [judge] [policy]]",
+        "[--sweep SECTION.SETTING=V,V,... ... [--seeds N]]",
+    ),
     "play": (
         "[--policy me|random|expert|llm|RUN|RUN/train/ARM-SEED]",
         "[--reward RUN] [--record FILE.gif|FILE.mp4]",
@@ -151,6 +154,17 @@ def take_sweep(words: list[str]) -> tuple[list[str], list[str], int]:
     if swept and "--data-only" in words:
         raise ConfigError("--sweep and --data-only do not go together.")
     return words, swept, number("--seeds", seeds or "1", int, 1)
+
+
+def take_taught_arms(words: list[str]) -> tuple[list[str], list[str] | None]:
+    """The words without ``--arms [NAME ...]``, and the names; all where none is named, None without the option."""
+    if "--arms" not in words:
+        return words, None
+    from plaudit.finetune.arms import ARMS
+
+    start = words.index("--arms")
+    end = next((i for i in range(start + 1, len(words)) if words[i].startswith("-")), len(words))
+    return words[:start] + words[end:], words[start + 1 : end] or list(ARMS)
 
 
 def number(option: str, text: str, kind: type, least: float) -> Any:

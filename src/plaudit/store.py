@@ -78,6 +78,9 @@ LATER: dict[tuple[str, str], Any] = {
     ("fit", "labels_from"): "",
     ("fit", "label_weight"): 10,
     ("fit", "calibrate"): False,
+    ("measure", "shots"): [],
+    ("measure", "draws"): 3,
+    ("measure", "questions"): 100,
 }
 """Settings that are younger than the folder's format, and what was done before there were any: so set, they are left out
 of a stage's fingerprint, and what an older plaudit has finished stays finished."""

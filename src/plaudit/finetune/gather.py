@@ -55,6 +55,8 @@ class Visit:
     """What was done to get here, in words; empty at the start."""
     advice: str
     """What the expert would have done in place of that; empty where none was asked."""
+    allowed: tuple[str, ...]
+    """What could be done here, in words, for one who learns from the expert; empty where the world does not list it."""
     text: str
     """What a judge is shown."""
     view: str
@@ -175,15 +177,17 @@ class Playing:
 
     def visits(self, truth: str, pictures: bool) -> Iterator[Visit]:
         """The states as they are met."""
-        world, before = self.copy.world, None
+        world, allowed = self.copy.world, tuple[str, ...]()
         same = type(world).view is World.view  # then it is the description, which need not be made twice
         name = self.source if self.source in ("random", "expert", "noisy") else "agent"
         for step in episode_steps(world, self.policy, self.seed, pictures):
             seen = step.observation
-            if isinstance(self.policy, Noisy) and before is not None:
-                advice = world.action_word(self.policy.advice[0], world.actions(before))
+            if isinstance(self.policy, Noisy) and step.step:
+                advice = world.action_word(self.policy.advice[0], list(allowed) or None)
             else:
                 advice = step.action if name == "expert" else ""
+            if name in EXPERTS:
+                allowed = tuple(world.actions(seen) or ())
             yield Visit(
                 episode=self.episode,
                 step=step.step,
@@ -192,6 +196,7 @@ class Playing:
                 secret=world.secret(),
                 action=step.action,
                 advice=advice,
+                allowed=allowed,
                 text=step.text,
                 view=step.text if same else world.view(seen),
                 native=self.copy.native,
@@ -200,7 +205,6 @@ class Playing:
                 image=png(world.picture(seen), step.frame) if pictures else b"",
                 ended=step.ended,
             )
-            before = seen
 
 
 def _truth(kind: str, world: World, observation: Any, progress: float) -> float:

@@ -9,16 +9,21 @@ are kept in ``ledger.sqlite``, so that a stopped one goes on; the base's where a
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from plaudit import registry
 from plaudit.console import console, progress
+from plaudit.finetune import skill
+from plaudit.finetune.gather import PARTS
 from plaudit.finetune.lessons import Lesson
-from plaudit.finetune.teach import base, base_spec, lessons
+from plaudit.finetune.settings import MeasureConfig
+from plaudit.finetune.teach import base, base_spec, lessons, notes
 from plaudit.llms.base import LLM, Reply, Request
 from plaudit.llms.transformers_files import is_gguf
 from plaudit.store import write_table
@@ -37,11 +42,9 @@ def export(run: Finetune) -> None:
     from plaudit.finetune.export import to_gguf
     from plaudit.llms import weights
 
-    ask = run.config.ask
-    notes = {"base": spec, "protocol": ask.protocol, "prompt": ask.prompt or ask.protocol}
-    target = to_gguf(adapter, weights.resolve(spec), folder / "adapter.gguf", notes)
-    asked = [each for each in lessons(run, "held_out") if len(each.answers) > 1]
-    requests = [Request(prompt, answers=each.answers) for each in asked for prompt in each.prompts]
+    target = to_gguf(adapter, weights.resolve(spec), folder / "adapter.gguf", notes(run.config))
+    asked = [each for each in lessons(run, "held_out") if len(each.answers) > 1 or each.choices]
+    requests = [request for each in asked for request in skill.requests(each)]
     with base(run.config, str(adapter)) as llm:
         exact, _ = _choose(llm, requests, "ask by PyTorch")
     taught = registry.load("llms", "embedded")(spec, adapter=str(target), threads=run.config.llm.threads or None)
@@ -68,22 +71,66 @@ def export(run: Finetune) -> None:
 
 def measure(run: Finetune) -> None:
     """Ask base and taught model what is not to be forgotten."""
-    from plaudit.finetune import forgetting, forgotten_table
-
     start, config, folder = time.perf_counter(), run.config, run.stage("measure")
     run.require("export")
+    done: dict[str, Any] = {}
+    if config.measure.shots:
+        done["shots"] = in_context(run, folder)
+    if config.measure.every:
+        done["items"] = forgotten(run, folder)
+    run.finish("measure", time.perf_counter() - start, **done)
+
+
+def forgotten(run: Finetune, folder: Path) -> int:
+    """General questions to the base and to the taught model; how many there are."""
+    from plaudit.finetune import forgetting, forgotten_table
+
+    config = run.config
     suite = forgetting.standard_suite(leave_out=[config.world.name], every=config.measure.every)
     found = []
     for taught in (False, True):
         with opened(run, taught) as llm, progress(f"measure {'after' if taught else 'before'}", suite.size) as advance:
             found.append(forgetting.measure(llm, suite, advance=advance))
     forgotten_table.show(forgetting.write(found[0], found[1], folder))
-    run.finish("measure", time.perf_counter() - start, items=suite.size)
+    return suite.size
+
+
+def in_context(run: Finetune, folder: Path) -> list[dict[str, Any]]:
+    """Held-out examples to the base behind worked ones, and to the taught model: ``shots.parquet`` and its summary."""
+    from plaudit.finetune import shots
+
+    rows = {part: lessons(run, part) for part in PARTS}
+    found = list[shots.Asked]()
+    for taught in (False, True):
+        plan = [(0, 0)] if taught else planned(run.config.measure)
+        asked = {kind: questions(run, rows["held_out"], kind) for kind in run.config.lora.kinds}
+        total = sum(len(skill.requests(each)) for one in asked.values() for each in one) * len(plan)
+        with opened(run, taught) as llm, progress(f"ask the {'taught' if taught else 'base'}", total) as advance:
+            for kind, own in asked.items():
+                examples = [each for each in rows["train"] if each.kind == kind]
+                told = functools.partial(console.print, markup=False)
+                name = "taught" if taught else "base"
+                found += shots.measure(llm, name, examples, own, plan, run.config.seed, told, advance)
+    summary = shots.write(found, folder)
+    shots.show(summary)
+    return summary
+
+
+def planned(measure: MeasureConfig) -> list[tuple[int, int]]:
+    """(examples, draw) from the smallest number on, none first."""
+    return [(0, 0), *((count, draw) for count in sorted(set(measure.shots)) for draw in range(measure.draws))]
+
+
+def questions(run: Finetune, held_out: Sequence[Lesson], kind: str) -> list[Lesson]:
+    """The held-out examples of a kind that are asked."""
+    own, most = [each for each in held_out if each.kind == kind], run.config.measure.questions
+    order = np.random.default_rng([run.config.seed, 17]).permutation(len(own))
+    return [own[place] for place in sorted(order[: most or None].tolist())]
 
 
 @contextlib.contextmanager
 def opened(run: Finetune, taught: bool) -> Iterator[LLM]:
-    """The base or the taught model, in the engine that will be used, behind the folder's ledger."""
+    """The base or the taught model, in the engine that will be used, behind the folder's ledger or the one it shares."""
     from plaudit.llms import weights
     from plaudit.llms.ledger import Ledger, LedgerLLM
 
@@ -95,9 +142,10 @@ def opened(run: Finetune, taught: bool) -> Iterator[LLM]:
         options["device"] = run.config.llm.device
     elif not weights.is_float(weights.resolve(spec)):
         options["quantize"] = "q8_0"  # as adapters run: else rounding would be taken for forgetting
+    own = (run.folder if taught else run.shared or run.folder) / "ledger.sqlite"
+    where = Path(run.config.llm.ledger or own)
     llm = registry.load("llms", "embedded" if gguf else "transformers")(spec, **options)
-    book = (run.folder if taught else run.shared or run.folder) / "ledger.sqlite"
-    with contextlib.closing(llm), contextlib.closing(Ledger(book)) as ledger:
+    with contextlib.closing(llm), contextlib.closing(Ledger(where)) as ledger:
         yield LedgerLLM(llm, ledger)
 
 
@@ -116,12 +164,5 @@ def _row(request: Request, exact: Reply, used: Reply) -> dict[str, Any]:
 
 def _share(asked: list[Lesson], replies: list[Reply]) -> float | None:
     """Share of the lessons that these replies, one for each of their questions, answer rightly; None without any."""
-    import torch
-
-    from plaudit.finetune import losses
-
-    left, right = iter(replies), list[float]()
-    for each in asked:
-        weights = torch.tensor([next(left).logprobs for _ in each.prompts])
-        right.append(losses.right(weights, each.right))
+    right = [told.right for told in skill.read(asked, replies) if told.right is not None]
     return float(np.mean(right)) if right else None

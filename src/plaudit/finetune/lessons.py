@@ -47,6 +47,8 @@ class Lesson:
     """The answers that are weighed, as they follow the prompt; of action and caption the right one alone."""
     right: int | None
     """Index of the right answer; None where there are two questions."""
+    choices: tuple[str, ...] = ()
+    """Of an action: all that could be done, as the acting model chooses among it; empty where it has to write one."""
     image: bytes = b""
     """The picture that belongs to the question, as PNG; empty where it has none."""
 
@@ -87,9 +89,11 @@ def lesson(row: Mapping[str, Any], protocol: str) -> Lesson:
     if kind == "action":
         empty = {name: Block() for name in ("examples", "history", "reasoning")}
         text = prompt.fill(goal=goal, rules=row["rules"], observation=row["observation"], **empty)
-        return Lesson(kind, (text,), (f" {answer}",), 0)
+        allowed = dict.fromkeys(row.get("allowed") or ())
+        choices = tuple(f" {word}" for word in allowed) if len(allowed) > 1 and answer in allowed else ()
+        return Lesson(kind, (text,), (f" {answer}",), 0, choices)
     if kind == "caption":
-        return Lesson(kind, (prompt.fill(goal=goal),), (f" {answer}",), 0, row["image"]["bytes"])
+        return Lesson(kind, (prompt.fill(goal=goal),), (f" {answer}",), 0, image=row["image"]["bytes"])
     text = prompt.fill(**{name: row[name] for name in fields(kind, protocol)})
     return Lesson(kind, (text,), LETTERS, LETTERS.index(f" {answer}"))
 

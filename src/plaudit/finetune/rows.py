@@ -23,6 +23,8 @@ class Row:
     """What is seen; of next and inverse, before the action."""
     action: str = ""
     """next: what is done."""
+    allowed: list[str] = field(default_factory=list)
+    """action: what could be done, in words; empty where the world does not list it."""
     following: str = ""
     """inverse: what is seen after the action."""
     first: str = ""

@@ -106,7 +106,28 @@ class MeasureConfig:
     """What is asked before and after to see what is forgotten."""
 
     every: int = 1
-    """Take every n-th of the general questions only, for a quick look."""
+    """Take every n-th of the general questions only, for a quick look; 0 for none."""
+    shots: tuple[int, ...] = ()
+    """Numbers of worked examples in the prompt of the untaught model, beside the taught one, such as 1 2 4 8 16; none for
+    none."""
+    draws: int = 3
+    """Draws of these examples."""
+    questions: int = 100
+    """Held-out examples of each taught kind that are asked behind them; 0 takes all."""
+
+
+@dataclass(frozen=True)
+class ArmsConfig:
+    """How the two arms are put to use (--arms): agents trained on the judge's reward, and the policy that acts."""
+
+    recipe: str = ""
+    """Recipe of these runs, by name or path; empty for the world's own."""
+    episodes: int = 100
+    """Fresh episodes, the same for all."""
+    seeds: int = 3
+    """Agents that are trained on the judge's reward, before and after."""
+    steps: int = 0
+    """Steps of the world that each is trained with; 0 for the recipe's."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +140,7 @@ class FinetuneConfig:
     ask: AskConfig = field(default_factory=AskConfig)
     lora: LoraConfig = field(default_factory=LoraConfig)
     measure: MeasureConfig = field(default_factory=MeasureConfig)
+    arms: ArmsConfig = field(default_factory=ArmsConfig)
     seed: int = 0
     """Seed of episodes, draws and the split into parts."""
 
@@ -155,7 +177,16 @@ def validate(config: FinetuneConfig) -> None:
         ("data.wordings", 1 <= data.wordings <= len(WORDINGS), f"between 1 and {len(WORDINGS)}", data.wordings),
     ]
     rules += _teaching(config.lora)
-    rules += [("measure.every", config.measure.every >= 1, "at least 1", config.measure.every)]
+    measure = config.measure
+    rules += [
+        ("measure.every", measure.every >= 0, "0 or more", measure.every),
+        ("measure.shots", all(count >= 1 for count in measure.shots), "at least 1 each", measure.shots),
+        ("measure.draws", measure.draws >= 1, "at least 1", measure.draws),
+        ("arms.episodes", config.arms.episodes >= 1, "at least 1", config.arms.episodes),
+        ("arms.seeds", config.arms.seeds >= 1, "at least 1", config.arms.seeds),
+        ("arms.steps", config.arms.steps >= 0, "0 or more", config.arms.steps),
+        ("measure.questions", measure.questions >= 0, "0 or more", measure.questions),
+    ]
     for path, holds, wanted, value in rules:
         if not holds:
             raise ConfigError(f"{path} must be {wanted}, got {value!r}.")

@@ -182,7 +182,9 @@ def write_rows(path: Path, rows: list[Row], told: dict[str, str]) -> None:
     import pyarrow.parquet as pq
 
     pictures = any(row.image for row in rows)
-    lists = {"sources": pa.string(), "seeds": pa.int64(), "steps": pa.int64(), "secrets": pa.string()}
+    lists = {name: pa.string() for name in ("allowed", "sources", "secrets")} | dict.fromkeys(
+        ("seeds", "steps"), pa.int64()
+    )
     lists["ended"] = pa.bool_()
     columns: dict[str, Any] = {"kind": pa.string()} | dict.fromkeys(told, pa.string())
     for name in asdict(rows[0]) if rows else ():

@@ -171,7 +171,7 @@ def inverse(pool: Pool, data: DataConfig, count: int, rng: Generator) -> list[Ro
 def action(pool: Pool, data: DataConfig, count: int, rng: Generator) -> list[Row]:
     """What the expert does, drawn evenly over what it does."""
     chosen = _evenly(pool.advised, [word for _, word in pool.advised], count, rng)
-    return [Row("action", word, visit.view, **met(visit)) for visit, word in chosen]
+    return [Row("action", word, visit.view, allowed=list(visit.allowed), **met(visit)) for visit, word in chosen]
 
 
 def caption(pool: Pool, data: DataConfig, count: int, rng: Generator) -> list[Row]:

@@ -9,22 +9,25 @@ Nothing here looks at a held-out example to decide anything. What follows: :mod:
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from plaudit.config import fingerprint
 from plaudit.console import console, progress
-from plaudit.errors import ConfigError
+from plaudit.errors import ConfigError, LLMError
+from plaudit.finetune import skill
 from plaudit.finetune.gather import PARTS, Part
-from plaudit.finetune.lessons import Lesson, lesson
+from plaudit.finetune.lessons import OWN, Lesson, lesson
 from plaudit.finetune.rows import load_rows
 from plaudit.finetune.settings import FinetuneConfig
-from plaudit.store import load_tree, read_table, save_tree, write_table
+from plaudit.llms.gguf_adapter import NOTED, ROLES
+from plaudit.store import load_tree, read_table, save_tree, write_json, write_table
 
 if TYPE_CHECKING:
     from plaudit.finetune.encode import Sample
@@ -47,20 +50,26 @@ def train(run: Finetune) -> None:
     with base(config) as llm:
         told = {part: [lesson(row, config.ask.protocol) for row in rows[part]] for part in PARTS}
         taught, kept = ([encode(llm, each) for each in told[part]] for part in ("train", "held_out"))
-        asked = fingerprint(llm.name, [[each.prompts, each.answers, each.right] for each in told["held_out"]])
-        before = _once(run, f"before-{asked}.parquet", lambda: answered(llm, kept, "ask before"))
+        asked = fingerprint(llm.name, _digest(run), [repr(each) for each in told["held_out"]])
+        before = _once(run, f"before-{asked}.parquet", lambda: answered(llm, told["held_out"], kept, "ask before"))
         options = config.lora
         windows = text_windows(llm, replay_texts() if options.kl or options.replay else [], options.window)
         teacher = Teacher(llm, taught, windows, options, config.seed)
         curve = _teach(run, teacher)
-        after = answered(llm, kept, "ask after")
+        after = answered(llm, told["held_out"], kept, "ask after")
         teacher.model.save_pretrained(folder / "adapter")
+    write_json(folder / "adapter" / NOTED, notes(config))
     write_table(folder / "curve.parquet", curve)
     write_table(folder / "answers.parquet", _answers(rows["held_out"], before, after))
     for path in (folder / "checkpoint.safetensors", *folder.glob("before-*.parquet")):
         path.unlink(missing_ok=True)
     gained = {
-        kind: {"before": _share(kept, before, kind), "after": _share(kept, after, kind)} for kind in options.kinds
+        kind: {
+            "before": _share(kept, before, kind),
+            "after": _share(kept, after, kind),
+            "chance": skill.chance(each for each in told["held_out"] if each.kind == kind),
+        }
+        for kind in options.kinds
     }
     seconds = sum(row["seconds"] for row in curve)
     run.finish(
@@ -74,8 +83,22 @@ def train(run: Finetune) -> None:
         memory_mb=round(peak_memory() / 1e6),
         held_out=gained,
     )
-    for kind, (was, now) in ((kind, each.values()) for kind, each in gained.items()):
-        console.print(f"train: {kind}: {was:.1%} of the held-out examples right before, {now:.1%} after", markup=False)
+    for kind, (was, now, chance) in ((kind, each.values()) for kind, each in gained.items()):
+        console.print(
+            f"train: {kind}: {was:.1%} of the held-out examples right before, {now:.1%} after (by chance {chance:.1%})",
+            markup=False,
+        )
+
+
+def notes(config: FinetuneConfig) -> dict[str, str]:
+    """What is to be known of an adapter: its base, what it was taught, and the prompts that it was taught in."""
+    ask, kinds = config.ask, config.lora.kinds
+    found = {"base": base_spec(config), "kinds": " ".join(kinds)}
+    if set(kinds) & set(ROLES["judge"]):
+        found |= {"protocol": ask.protocol, "prompt": ask.prompt or ask.protocol}
+    if set(kinds) & set(ROLES["policy"]):
+        found["act"] = ask.act or OWN["action"]
+    return found
 
 
 def peak_memory() -> int:
@@ -153,8 +176,11 @@ def examples(run: Finetune, part: Part) -> list[dict[str, Any]]:
     return rows
 
 
-def answered(llm: TransformersLLM, samples: Sequence[Sample], what: str) -> list[Answered]:
-    """How each is answered, as the model is now."""
+def answered(llm: TransformersLLM, asked: Sequence[Lesson], samples: Sequence[Sample], what: str) -> list[Answered]:
+    """How each lesson and its sample is answered, as the model is now.
+
+    An action is right where it is the likeliest of all that could be done: see :mod:`plaudit.finetune.skill`.
+    """
     import torch
 
     from plaudit.finetune import losses
@@ -168,7 +194,22 @@ def answered(llm: TransformersLLM, samples: Sequence[Sample], what: str) -> list
                 how = (losses.is_right(sample, weights), float(losses.loss(sample, weights)))
                 found[numbers[id(sample)]] = Answered(*how, losses.margin(sample, weights))
             advance(len(part))
+    acted = [number for number, each in enumerate(asked) if each.kind == "action"]
+    if acted:
+        with progress(f"{what}: actions", len(acted)) as advance:
+            told = skill.asked(llm, [asked[number] for number in acted], advance)
+        for number, one in zip(acted, told, strict=True):
+            if one.right is None:
+                raise LLMError(
+                    f"a held-out action could not be asked: {one.error}. Shorten the prompt (--ask.act act-b)"
+                )
+            found[number] = replace(found[number], right=one.right)
     return [found[number] for number in range(len(samples))]
+
+
+def _digest(run: Finetune) -> str:
+    """Of the held-out examples as they are on disk, pictures too."""
+    return hashlib.sha256((run.folder / "data" / "held_out.parquet").read_bytes()).hexdigest()
 
 
 def _once(run: Finetune, name: str, make: Callable[[], list[Answered]]) -> list[Answered]:

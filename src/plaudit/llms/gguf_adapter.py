@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import logging
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,11 +21,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from plaudit.config import LLMConfig
 from plaudit.errors import ConfigError, LLMError, MissingExtraError
 from plaudit.llms import weights
 
 NOTES = "plaudit."
 """What plaudit notes of an adapter that it has taught begins so: its base, and how it is to be asked."""
+NOTED = "plaudit.json"
+"""The same beside an adapter in a folder of peft's."""
+ROLES = {"judge": ("compare", "progress"), "policy": ("action",)}
+"""What a model is used as, and the kinds of examples that teach it that."""
 ENDS = (".lora_a", ".lora_b")
 """How the two factors of a matrix's change are named."""
 log = logging.getLogger(__name__)
@@ -42,9 +48,45 @@ def check(adapter: Path) -> None:
     weights.header(adapter)
 
 
+def taught(config: LLMConfig, role: str) -> dict[str, str]:
+    """What is noted of the adapter that these settings name: see :func:`notes`. ``role`` is judge or policy.
+
+    A warning where it was taught, and not as that.
+    """
+    if not config.adapter:
+        found = notes(config.model)
+    elif (file := Path(config.adapter) / NOTED).is_file():
+        found = json.loads(file.read_text(encoding="utf-8"))
+    else:
+        found = {}
+        with contextlib.suppress(
+            ConfigError
+        ):  # an adapter of somebody else's, beside its model: nothing is known of it
+            found = notes(config.adapter)
+    if kinds := found.get("kinds"):
+        _warn_foreign(config.adapter or config.model, kinds, role)
+    return found
+
+
+@functools.lru_cache(maxsize=64)  # once a process
+def _warn_foreign(spec: str, kinds: str, role: str) -> None:
+    if not set(kinds.split()) & set(ROLES[role]):
+        log.warning(
+            "%s was taught %s and is used as a %s, in a prompt that it was not taught. For a %s: plaudit finetune WORLD "
+            "--lora.kinds %s",
+            spec,
+            kinds,
+            role,
+            role,
+            ROLES[role][0],
+        )
+
+
 @functools.lru_cache(maxsize=8)
 def notes(spec: str) -> dict[str, str]:
-    """Of an adapter that plaudit has taught: ``base``, and the ``protocol`` and ``prompt`` to ask it in; else nothing.
+    """Of an adapter that plaudit has taught: ``base``, the ``kinds`` of its lessons, and how to ask it; else nothing.
+
+    A judge has ``protocol`` and ``prompt``, a policy ``act``, the name of its prompt.
 
     A :class:`ConfigError` where this is an adapter whose base nobody noted.
     """

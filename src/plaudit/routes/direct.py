@@ -65,10 +65,13 @@ class Direct(Route):
 def make_llm_policy(
     llm: LLM, world: World, config: RunConfig, seed: int, examples: list[RecordedStep], episodes: int = 0
 ) -> LLMPolicy:
-    """The acting LLM with the run's switches."""
+    """The acting LLM with the run's switches; one that plaudit has taught is asked in the prompt that it was taught in."""
+    from plaudit.llms import gguf_adapter
     from plaudit.policies.llm import LLMPolicy, PolicyOptions
 
-    options = PolicyOptions(**{f.name: getattr(config.policy, f.name) for f in fields(PolicyOptions)})
+    chosen = {f.name: getattr(config.policy, f.name) for f in fields(PolicyOptions)}
+    chosen["prompt"] = chosen["prompt"] or gguf_adapter.taught(config.llm, "policy").get("act", "")
+    options = PolicyOptions(**chosen)
     return LLMPolicy(llm, world, options, examples, seed, episodes)
 
 

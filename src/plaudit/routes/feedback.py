@@ -273,7 +273,7 @@ def protocol_of(config: RunConfig, protocols: Sequence[str]) -> Any:
         _check_transitive(config, config.judge.protocol or protocols[0])
     if config.judge.segment > 1 and config.fit.input != "text":
         raise ConfigError("segments are fitted on descriptions: --fit.input text, or --judge.segment 1.")
-    return make_protocol(config.judge, protocols[0], config.llm.model)
+    return make_protocol(config.judge, protocols[0], config.llm)
 
 
 def _check_transitive(config: RunConfig, protocol: str) -> None:

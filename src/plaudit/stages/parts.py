@@ -233,15 +233,16 @@ def check_agent(config: RunConfig, world: World) -> None:
     make_agent(agent_record(config.train), world.observation_space, world.action_space)
 
 
-def make_protocol(config: JudgeConfig, own: str = "pointwise", llm: str = "") -> Any:
+def make_protocol(config: JudgeConfig, own: str = "pointwise", llm: LLMConfig | None = None) -> Any:
     """The judging protocol with its prompt; ``own`` where the settings name none.
 
-    A judge that plaudit has taught (``llm`` is its adapter) is asked in the prompt that it was taught in.
+    A judge that plaudit has taught (``llm`` names its adapter) is asked in the prompt that it was taught in.
     """
-    from plaudit.llms.gguf_adapter import notes
+    from plaudit.llms import gguf_adapter
 
     name = config.protocol or own
-    cls, sees, taught = registry.load("protocols", name), config.input != "text", notes(llm)
+    cls, sees = registry.load("protocols", name), config.input != "text"
+    taught = gguf_adapter.taught(llm, "judge") if llm else {}
     if sees and "pictures" not in cls.__dataclass_fields__:
         raise ConfigError(f"the protocol {name!r} shows no pictures: --judge.input text, or another protocol.")
     usual = f"{name}-{config.input}" if sees else name

@@ -1,0 +1,234 @@
+"""Judge and policy, taught by the same procedure: the same base, world, number of examples and steps.
+
+    plaudit finetune wordle --arms                  # both; --arms policy for one
+    plaudit finetune wordle --arms --lora.steps 20 --arms.steps 50_000 --arms.seeds 1 --measure.every 25    # a quick look
+
+The judge (indirect) learns which of two observations is nearer, and agents are trained on the reward model of its
+judgements; the policy (direct) learns what the expert does, in words, and acts. Of each, before and after: held-out
+lessons, success on the same fresh episodes, and what is unlearnt. Every part is a folder of its own that goes on where it
+was stopped (``ARM/`` teaching, ``ARM-before/`` and ``ARM-after/`` runs); ``arms.parquet`` holds the numbers.
+
+Leaves out equal cost: the judge's agents are trained with steps of the world, of which the policy needs none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from plaudit import registry
+from plaudit.config import LLMConfig, RunConfig, from_dict, load_recipe, recipes
+from plaudit.console import console
+from plaudit.errors import ConfigError, did_you_mean
+from plaudit.finetune import forgetting
+from plaudit.finetune.paired import mean_difference
+from plaudit.finetune.run import Finetune, finetune
+from plaudit.finetune.settings import FinetuneConfig, validate
+from plaudit.intervals import wilson
+from plaudit.llms.transformers_files import is_gguf
+from plaudit.store import folder_lock, read_table, write_table
+
+ARMS = {"judge": ("compare",), "policy": ("action",)}
+"""What each is taught."""
+ROUTES = {"judge": "preference", "policy": "llm"}
+"""How each is put to use."""
+HEAD = ("arm", "measure", "items", "chance", "before", "after", "difference (95%)")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measure of one arm; a row of ``arms.parquet``."""
+
+    arm: str
+    """judge or policy."""
+    measure: str
+    """held-out lessons, success, or what may be unlearnt: perplexity or the name of a set."""
+    items: int
+    """Lessons, episodes, questions or tokens."""
+    chance: float
+    """What is reached without knowledge: by guessing, or by a random player in the same episodes; NaN for perplexity."""
+    before: float
+    """Of the base: a share, or a perplexity."""
+    before_low: float
+    """End of its 95% interval (Wilson, over items; the mean of several agents in an episode is one item)."""
+    before_high: float
+    """Its other end."""
+    after: float
+    """Of the taught model."""
+    after_low: float
+    """As above."""
+    after_high: float
+    """As above."""
+    difference: float
+    """After less before; of perplexity, after / before - 1."""
+    low: float
+    """End of its 95% interval, items resampled in pairs."""
+    high: float
+    """Its other end."""
+
+
+def compare(config: FinetuneConfig, folder: Path, names: Sequence[str] = tuple(ARMS)) -> list[Figure]:
+    """Teach and measure these arms in this folder; goes on where an earlier call stopped."""
+    from plaudit import stages
+
+    for name in names:
+        if name not in ARMS:
+            raise ConfigError(
+                f"--arms: there is no arm {name!r}.{did_you_mean(name, ARMS)} There are: {', '.join(ARMS)}."
+            )
+    plans = {name: planned(config, name, folder) for name in names}
+    for plan in plans.values():
+        validate(plan)
+    folder.mkdir(parents=True, exist_ok=True)
+    figures = list[Figure]()
+    with folder_lock(folder):
+        for name, plan in plans.items():
+            console.rule(f"{name}: taught")
+            taught = finetune(plan, folder / name)
+            runs = []
+            for after in (False, True):
+                console.rule(f"{name}: {'after' if after else 'before'}")
+                where = folder / f"{name}-{'after' if after else 'before'}"
+                runs.append(stages.run(use(plan, name, taught if after else None), where).folder)
+            figures += [lessons(name, taught), success(name, *runs), *unlearnt(name, taught)]
+        write_table(folder / "arms.parquet", figures)
+    show(figures)
+    return figures
+
+
+def planned(config: FinetuneConfig, name: str, folder: Path) -> FinetuneConfig:
+    """The settings that an arm is taught with: those of the other but for what the lessons are about."""
+    wanted = [kind for kinds in ARMS.values() for kind in kinds]
+    kinds = tuple(dict.fromkeys((*config.data.kinds, *wanted))) if config.data.kinds else ()
+    examples = config.lora.examples or config.data.examples
+    ledger = config.llm.ledger or str((folder / "ledger.sqlite").absolute())  # the base is asked once for both
+    return replace(
+        config,
+        llm=replace(config.llm, ledger=ledger),
+        data=replace(config.data, kinds=kinds),
+        lora=replace(config.lora, kinds=ARMS[name], examples=examples),
+    )
+
+
+def use(config: FinetuneConfig, name: str, taught: Finetune | None) -> RunConfig:
+    """The run in which an arm, or the base in its place and its prompts, is put to use."""
+    base, arms, ask = usual(config), config.arms, config.ask
+    train = replace(base.train, controls=("random",), seeds=arms.seeds if name == "judge" else 1)
+    return replace(
+        base,
+        route=ROUTES[name],
+        seed=config.seed,
+        world=config.world,
+        llm=model(config, taught),
+        judge=replace(base.judge, protocol=ask.protocol, prompt=ask.prompt),
+        policy=replace(base.policy, prompt=ask.act, episodes=arms.episodes),
+        train=replace(train, steps=arms.steps or train.steps),
+        # As many copies as episodes, so that every agent plays the same ones.
+        evaluate=replace(base.evaluate, episodes=arms.episodes, examples=1),
+    )
+
+
+def usual(config: FinetuneConfig) -> RunConfig:
+    """The recipe that is named, else that of the world's task or the world, else what the world brings itself."""
+    if config.arms.recipe:
+        return load_recipe(config.arms.recipe)
+    world = config.world
+    for name in (f"{world.name}-{world.task}", world.name):
+        if name in recipes():
+            return load_recipe(name)
+    return from_dict(RunConfig, dict(registry.load("worlds", world.name).settings))
+
+
+def model(config: FinetuneConfig, taught: Finetune | None) -> LLMConfig:
+    """The base or the taught model, as ``--llm`` would name it."""
+    from plaudit.finetune.teach import base_spec
+
+    spec = base_spec(config)
+    if is_gguf(spec):
+        return replace(
+            config.llm, model=str((taught.folder / "export" / "adapter.gguf").absolute()) if taught else spec
+        )
+    adapter = str((taught.folder / "train" / "adapter").absolute()) if taught else ""
+    return replace(config.llm, model=f"transformers:{spec}", adapter=adapter)
+
+
+def lessons(name: str, taught: Finetune) -> Figure:
+    """Held-out lessons before and after, by PyTorch."""
+    rows = read_table(taught.require("train") / "answers.parquet")
+    record = taught.finished("train")
+    assert record is not None
+    (kind,) = taught.config.lora.kinds
+    before, after = ([row[f"right_{when}"] for row in rows] for when in ("before", "after"))
+    chance = record["summary"]["held_out"][kind]["chance"]
+    return figure(name, "held-out lessons", chance, before, after)
+
+
+def success(name: str, before: Path, after: Path) -> Figure:
+    """Episodes won, the mean over agents; by chance: a random player."""
+    told = [read_table(folder / "evaluate" / "episodes.parquet") for folder in (before, after)]
+    first, then = (_episodes(rows, ROUTES[name]) for rows in told)
+    return figure(name, "success", float(np.mean(_episodes(told[0], "random"))), first, then)
+
+
+def _episodes(rows: Sequence[dict[str, Any]], arm: str) -> list[float]:
+    won: dict[int, list[bool]] = {}
+    for row in rows:
+        if row["arm"] == arm:
+            won.setdefault(row["episode"], []).append(row["success"])
+    return [float(np.mean(won[episode])) for episode in sorted(won)]
+
+
+def figure(name: str, measure: str, chance: float, before: Sequence[float], after: Sequence[float]) -> Figure:
+    """Two measurements of the same items, in the same order."""
+    first, then, n = float(np.mean(before)), float(np.mean(after)), len(before)
+    apart = mean_difference([b - a for a, b in zip(before, after, strict=True)], [str(i) for i in range(n)])
+    return Figure(name, measure, n, chance, first, *wilson(first, n), then, *wilson(then, n), then - first, *apart)
+
+
+def unlearnt(name: str, taught: Finetune) -> list[Figure]:
+    """General English and each set; nothing where it was left out."""
+    found, nothing = list[Figure](), float("nan")
+    with contextlib.suppress(ConfigError):
+        summary = forgetting.read(taught.require("measure"))
+        for text in summary.text[:1]:
+            ends = (text.before, nothing, nothing, text.after, nothing, nothing)
+            found.append(Figure(name, "perplexity", text.tokens, nothing, *ends, text.change, *text.interval))
+        for row in summary.sets:
+            after = wilson(row.after, row.items)
+            ends = (row.before, *row.before_interval, row.after, *after)
+            found.append(Figure(name, row.name, row.items, row.chance, *ends, row.difference, *row.interval))
+    return found
+
+
+def show(figures: Sequence[Figure]) -> None:
+    """The table, for the terminal."""
+    from rich.table import Table
+
+    table = Table(title="judge and policy, taught by the same procedure")
+    for column in HEAD:
+        table.add_column(column, justify="left" if column in HEAD[:2] else "right")
+    for each in figures:
+        table.add_row(*cells(each))
+    console.print(table)
+
+
+def cells(each: Figure) -> tuple[str, ...]:
+    """A line of it."""
+    if each.measure == "perplexity":
+        apart = f"{each.difference:+.1%} ({each.low:+.1%} to {each.high:+.1%})"
+        return each.arm, each.measure, f"{each.items:,}", "-", f"{each.before:.2f}", f"{each.after:.2f}", apart
+    ends = ((each.before, each.before_low, each.before_high), (each.after, each.after_low, each.after_high))
+    levels = (f"{each.chance:.1%}", *(f"{share:.1%} ({low:.0%} to {high:.0%})" for share, low, high in ends))
+    low, high = 100 * each.low, 100 * each.high
+    return (
+        each.arm,
+        each.measure,
+        f"{each.items:,}",
+        *levels,
+        f"{100 * each.difference:+.1f} ({low:+.1f} to {high:+.1f})",
+    )
