@@ -181,7 +181,9 @@ def test_every_protocol_and_wording_has_lessons(rows):
 
 
 def visit(episode, step, text, truth=0.0, action="go", event=""):
-    return Visit(episode, step, "random", FINETUNE_SEED + episode, "", action, "", (), text, text, True, event, truth, b"")
+    return Visit(
+        episode, step, "random", FINETUNE_SEED + episode, "", action, "", (), text, text, True, event, truth, b""
+    )
 
 
 def test_a_text_is_on_one_side_and_values_are_means_over_the_range():
