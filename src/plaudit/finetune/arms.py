@@ -222,9 +222,10 @@ def show(figures: Sequence[Figure]) -> None:
 
 def cells(each: Figure) -> tuple[str, ...]:
     """A line of it."""
-    apart = f"{100 * each.difference:+.1f} ({100 * each.low:+.1f} to {100 * each.high:+.1f})"
     if each.measure == "perplexity":
+        apart = f"{100 * each.difference:+.1f} ({100 * each.low:+.1f} to {100 * each.high:+.1f})"
         return "perplexity itself", "-", f"{each.before:.2f}", f"{each.after:.2f}", apart
     ends = ((each.before, each.before_low, each.before_high), (each.after, each.after_low, each.after_high))
     levels = (f"{100 * share:.1f} ({100 * low:.0f} to {100 * high:.0f})" for share, low, high in ends)
+    apart = f"{100 * each.difference:+.1f} ({100 * each.low:+.0f} to {100 * each.high:+.0f})"
     return each.measure, f"{100 * each.chance:.1f}", *levels, apart
