@@ -191,6 +191,7 @@ def test_shots_are_measured_beside_the_taught_one(policy):
     assert [row["draws"] for row in summary["shots"]] == [1, 2, 1] and "items" not in summary
     trained = policy.finished("train")["summary"]["held_out"]["action"]
     assert 0 < trained["chance"] < 0.5
+    assert "--route llm" in run.next_step(policy)
 
 
 def test_both_arms_are_planned_alike_and_put_to_use_in_their_own_prompts(base, tmp_path):

@@ -37,7 +37,7 @@ ARMS = {"judge": ("compare",), "policy": ("action",)}
 """What each is taught."""
 ROUTES = {"judge": "preference", "policy": "llm"}
 """How each is put to use."""
-HEAD = ("arm", "measure", "items", "chance", "before", "after", "difference (95%)")
+HEAD = ("measure", "chance", "before", "after", "difference")
 
 
 @dataclass(frozen=True)
@@ -206,29 +206,26 @@ def unlearnt(name: str, taught: Finetune) -> list[Figure]:
 
 
 def show(figures: Sequence[Figure]) -> None:
-    """The table, for the terminal."""
+    """A table for each arm, for the terminal; numbers of items are in the file."""
+    from rich.box import SIMPLE
     from rich.table import Table
 
-    table = Table(title="judge and policy, taught by the same procedure")
-    for column in HEAD:
-        table.add_column(column, justify="left" if column in HEAD[:2] else "right")
-    for each in figures:
-        table.add_row(*cells(each))
-    console.print(table)
+    for arm in dict.fromkeys(each.arm for each in figures):
+        table = Table(title=f"{arm}: per cent, with 95% intervals", box=SIMPLE, padding=(0, 1, 0, 0))
+        for column in HEAD:
+            table.add_column(column, justify="left" if column == "measure" else "right")
+        for each in figures:
+            if each.arm == arm:
+                table.add_row(*cells(each))
+        console.print(table)
 
 
 def cells(each: Figure) -> tuple[str, ...]:
     """A line of it."""
     if each.measure == "perplexity":
-        apart = f"{each.difference:+.1%} ({each.low:+.1%} to {each.high:+.1%})"
-        return each.arm, each.measure, f"{each.items:,}", "-", f"{each.before:.2f}", f"{each.after:.2f}", apart
+        apart = f"{100 * each.difference:+.1f} ({100 * each.low:+.1f} to {100 * each.high:+.1f})"
+        return "perplexity itself", "-", f"{each.before:.2f}", f"{each.after:.2f}", apart
     ends = ((each.before, each.before_low, each.before_high), (each.after, each.after_low, each.after_high))
-    levels = (f"{each.chance:.1%}", *(f"{share:.1%} ({low:.0%} to {high:.0%})" for share, low, high in ends))
-    low, high = 100 * each.low, 100 * each.high
-    return (
-        each.arm,
-        each.measure,
-        f"{each.items:,}",
-        *levels,
-        f"{100 * each.difference:+.1f} ({low:+.1f} to {high:+.1f})",
-    )
+    levels = (f"{100 * share:.1f} ({100 * low:.0f} to {100 * high:.0f})" for share, low, high in ends)
+    apart = f"{100 * each.difference:+.1f} ({100 * each.low:+.0f} to {100 * each.high:+.0f})"
+    return each.measure, f"{100 * each.chance:.1f}", *levels, apart

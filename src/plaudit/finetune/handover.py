@@ -31,6 +31,9 @@ from plaudit.store import write_table
 if TYPE_CHECKING:
     from plaudit.finetune.run import Finetune
 
+MOST_ACTIONS = 30
+"""Held-out actions that both engines are asked: each is weighed against all that could be done."""
+
 
 def export(run: Finetune) -> None:
     """Write the adapter for llama.cpp and compare the engines on the held-out questions."""
@@ -43,7 +46,9 @@ def export(run: Finetune) -> None:
     from plaudit.llms import weights
 
     target = to_gguf(adapter, weights.resolve(spec), folder / "adapter.gguf", notes(run.config))
-    asked = [each for each in lessons(run, "held_out") if len(each.answers) > 1 or each.choices]
+    held_out = lessons(run, "held_out")
+    asked = [each for each in held_out if len(each.answers) > 1]
+    asked += [each for each in held_out if each.choices][:MOST_ACTIONS]
     requests = [request for each in asked for request in skill.requests(each)]
     with base(run.config, str(adapter)) as llm:
         exact, _ = _choose(llm, requests, "ask by PyTorch")

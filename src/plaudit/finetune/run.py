@@ -101,7 +101,8 @@ def next_step(run: Finetune) -> str:
         return f"{page}data: {run.folder / 'data'}"
     world = ":".join(filter(None, (run.config.world.name, run.config.world.task)))
     spec, folder = run.config.llm.model, run.folder
+    route = "llm" if set(run.config.lora.kinds) == {"action"} else "preference"
     if (folder / "export" / "adapter.gguf").is_file():
-        return f"{page}use it: plaudit run {world} --llm {folder / 'export' / 'adapter.gguf'}"
+        return f"{page}use it: plaudit run {world} --route {route} --llm {folder / 'export' / 'adapter.gguf'}"
     named = spec if spec.startswith("transformers:") else f"transformers:{spec}"
-    return f"{page}use it: plaudit run {world} --llm {named} --llm.adapter {folder / 'train' / 'adapter'}"
+    return f"{page}use it: plaudit run {world} --route {route} --llm {named} --llm.adapter {folder / 'train' / 'adapter'}"

@@ -27,7 +27,7 @@ from plaudit.llms.base import LLM, Request
 from plaudit.llms.local import LocalLLM
 from plaudit.store import write_table
 
-HEAD = ("kind", "model", "examples", "right (95%)", "of draws", "chance", "tokens/question", "questions/s")
+HEAD = ("kind", "model", "shots", "right (95%)", "chance", "tokens", "per s")
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def show(summary: Sequence[dict[str, Any]]) -> None:
 
     from plaudit.console import console
 
-    table = Table(title="in the prompt, or taught: right on held-out examples")
+    table = Table(title="in the prompt, or taught: held-out examples")
     for column in HEAD:
         table.add_column(column, justify="left" if column in HEAD[:2] else "right")
     for row in summary:
@@ -207,8 +207,7 @@ def show(summary: Sequence[dict[str, Any]]) -> None:
             row["kind"],
             row["model"],
             str(row["shots"]),
-            f"{row['right']:.1%} ({low:.0%} to {high:.0%})",
-            ", ".join(f"{share:.0%}" for share in row["draws_right"]),
+            f"{row['right']:.1%} ({100 * low:.0f} to {100 * high:.0f})",
             f"{row['chance']:.1%}",
             f"{row['tokens']:,.0f}",
             speed,

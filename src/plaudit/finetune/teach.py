@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from plaudit.finetune.run import Finetune
     from plaudit.llms.transformers_model import TransformersLLM
 
+MOST_ACTIONS = 100
+"""Held-out actions that are asked before and after: each is weighed against all that could be done, a second or two."""
 CHECKPOINT_SECONDS = 20.0
 """Wall time between two checkpoints."""
 
@@ -164,6 +166,10 @@ def examples(run: Finetune, part: Part) -> list[dict[str, Any]]:
     rows = [row | {"place": place} for place, row in enumerate(every) if row["kind"] in options.kinds]
     if missing := [kind for kind in options.kinds if not any(row["kind"] == kind for row in rows)]:
         raise ConfigError(f"lora.kinds: the data hold no examples of {', '.join(missing)}. Add them to --data.kinds.")
+    if part == "held_out":  # they come evenly over actions: so do the first of them
+        acted = [row for row in rows if row["kind"] == "action"]
+        left_out = set(map(id, acted[MOST_ACTIONS:]))
+        rows = [row for row in rows if id(row) not in left_out]
     if part == "train" and options.examples:
         each = {kind: [row for row in rows if row["kind"] == kind] for kind in options.kinds}
         rng = np.random.default_rng([run.config.seed, 7])
