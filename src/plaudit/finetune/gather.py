@@ -7,6 +7,7 @@ Leaves out the LLM as a player: it would be taught by what it does already.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -66,7 +67,7 @@ class Visit:
     truth: float
     """How near the goal, on the world's scale; NaN where it is not known."""
     image: bytes
-    """The state as PNG; empty where pictures are not wanted or the world has none."""
+    """The state as PNG; empty where pictures are not wanted or the world has none, or where the text was met before."""
 
 
 class Noisy:
@@ -129,6 +130,7 @@ def gather(
 ) -> list[Visit]:
     """What a part's episodes met, in order; so many steps as the settings give to this part."""
     known, visits = copies(config.world, part, config.seed), list[Visit]()
+    seen = set[str]()
     share = config.data.held_out if part == "held_out" else 1 - config.data.held_out
     number = itertools.count()
     for name, weight in sources_of(config, known).items():
@@ -138,7 +140,7 @@ def gather(
         for turn in itertools.cycle(range(len(worlds))):
             episode = next(number)
             seed = FINETUNE_SEED + (10_000 * config.seed + 2 * episode + PARTS.index(part)) % SEEDS
-            played = Playing(worlds[turn], policies[turn], name, episode, seed)
+            played = Playing(worlds[turn], policies[turn], name, episode, seed, seen)
             steps = list(itertools.islice(played.visits(config.data.truth, pictures), left + 1))
             visits += steps
             left -= len(steps) - 1
@@ -170,6 +172,8 @@ class Playing:
     source: str
     episode: int
     seed: int
+    seen: set[str]
+    """Texts whose picture is kept already: one of each is enough."""
 
     def visits(self, truth: str, pictures: bool) -> Iterator[Visit]:
         """The states as they are met."""
@@ -182,6 +186,8 @@ class Playing:
                 advice = world.action_word(self.policy.advice[0], world.actions(before))
             else:
                 advice = step.action if name == "expert" else ""
+            fresh = pictures and step.text not in self.seen
+            self.seen.add(step.text)
             yield Visit(
                 episode=self.episode,
                 step=step.step,
@@ -195,7 +201,7 @@ class Playing:
                 native=self.copy.native,
                 event=world.event(seen),
                 truth=_truth(truth, world, seen, step.progress),
-                image=png(world.picture(seen), step.frame) if pictures else b"",
+                image=png(world.picture(seen), step.frame) if fresh else b"",
             )
             before = seen
 
@@ -204,6 +210,11 @@ def _truth(kind: str, world: World, observation: Any, progress: float) -> float:
     """How near the goal: the world's value, else its progress."""
     value = None if kind == "progress" else world.value(observation)
     return progress if value is None else float(value)
+
+
+def digest(image: bytes) -> str:
+    """A picture's name: what is compared in place of it."""
+    return hashlib.sha256(image).hexdigest()[:16]
 
 
 def png(picture: Any, frame: Any) -> bytes:

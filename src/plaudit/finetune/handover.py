@@ -9,6 +9,7 @@ are kept in ``ledger.sqlite``, so that a stopped one goes on.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,10 +19,13 @@ import numpy as np
 
 from plaudit import registry
 from plaudit.console import console, progress
+from plaudit.errors import ConfigError
+from plaudit.finetune.items import Choice
 from plaudit.finetune.lessons import Lesson
+from plaudit.finetune.settings import MeasureConfig
 from plaudit.finetune.teach import base, base_spec, lessons
 from plaudit.llms.base import LLM, Reply, Request
-from plaudit.llms.transformers_files import is_gguf
+from plaudit.llms.transformers_files import is_gguf, takes_images
 from plaudit.store import write_table
 
 if TYPE_CHECKING:
@@ -74,12 +78,30 @@ def measure(run: Finetune) -> None:
     start, config, folder = time.perf_counter(), run.config, run.stage("measure")
     run.require("export")
     suite = forgetting.standard_suite(leave_out=[config.world.name], every=config.measure.every)
+    if not is_gguf(spec := base_spec(config)) and takes_images(spec):
+        suite = dataclasses.replace(suite, choices=suite.choices + seen(config.measure))
+    elif config.measure.pictures:
+        raise ConfigError(f"measure.pictures: the model {spec!r} reads text only. Leave them out.")
     found = []
     for taught in (False, True):
         with opened(run, taught) as llm, progress(f"measure {'after' if taught else 'before'}", suite.size) as advance:
             found.append(forgetting.measure(llm, suite, advance=advance))
     forgotten_table.show(forgetting.write(found[0], found[1], folder))
     run.finish("measure", time.perf_counter() - start, items=suite.size)
+
+
+def seen(options: MeasureConfig) -> tuple[Choice, ...]:
+    """Questions about pictures: those that are drawn here, and the sets that a person has."""
+    from plaudit.finetune.general_sets.pictures import pictures
+    from plaudit.finetune.picture_sets import load_pictures
+
+    drawn = pictures()
+    kept = set(list(dict.fromkeys(item.block for item in drawn))[:: options.every])
+    found = [item for item in drawn if item.block in kept]
+    for each in options.pictures:
+        name, _, folder = each.partition(":")
+        found += load_pictures(name, Path(folder), options.most_pictures)
+    return tuple(found)
 
 
 @contextlib.contextmanager

@@ -67,6 +67,10 @@ def finetune(config: FinetuneConfig, folder: str | Path, stages: tuple[str, ...]
     """These stages in this folder; goes on where an earlier call with the same settings stopped."""
     validate(config)
     config = dataclasses.replace(config, world=settled_world(config.world))
+    if "train" in stages:
+        from plaudit.finetune.teach import check
+
+        check(config)
     run = Finetune.create(Path(folder), config)
     with run.lock():
         for name in stages:
@@ -82,8 +86,9 @@ def next_step(run: Finetune) -> str:
     if run.finished("export") is None:
         return f"data: {run.folder / 'data'}"
     world = ":".join(filter(None, (run.config.world.name, run.config.world.task)))
-    spec, folder = run.config.llm.model, run.folder
+    spec, folder, ask = run.config.llm.model, run.folder, run.config.ask
     if (folder / "export" / "adapter.gguf").is_file():
         return f"use it: plaudit run {world} --llm {folder / 'export' / 'adapter.gguf'}"
     named = spec if spec.startswith("transformers:") else f"transformers:{spec}"
-    return f"use it: plaudit run {world} --llm {named} --llm.adapter {folder / 'train' / 'adapter'}"
+    how = f" --judge.prompt {ask.prompt}" * bool(ask.prompt) + f" --judge.input {ask.input}" * (ask.input != "text")
+    return f"use it: plaudit run {world} --llm {named} --llm.adapter {folder / 'train' / 'adapter'}{how}"

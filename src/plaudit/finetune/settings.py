@@ -59,6 +59,8 @@ class AskConfig:
     """The judge's protocol: see plaudit list --protocols."""
     prompt: str = ""
     """The judge's prompt, by name or path; empty for the protocol's own."""
+    input: Literal["text", "image", "both"] = "text"
+    """What the judge will be shown (judge.input): the description, the world's picture, or both."""
     act: str = ""
     """The acting model's prompt, by name or path; empty for plaudit's own."""
 
@@ -83,6 +85,8 @@ class LoraConfig:
     """Share of what the matrices read that is left out by chance while they are taught."""
     targets: tuple[str, ...] = ()
     """Layers that get some, by the ends of their names (q_proj, v_proj, ...); none takes all linear ones."""
+    vision: bool = False
+    """Of a model that sees, teach the layers that see, too; else those of its language model alone."""
     learning_rate: float = 5e-4
     """Adam's largest step size; it rises over the first tenth of the steps and then falls to 0."""
     clip: float = 1.0
@@ -107,6 +111,10 @@ class MeasureConfig:
 
     every: int = 1
     """Take every n-th of the general questions only, for a quick look."""
+    pictures: tuple[str, ...] = ()
+    """For a model that sees: sets that are here as files, such as pope:data/POPE (pope, gqa, ai2d, mmmu)."""
+    most_pictures: int = 500
+    """Questions of each of these sets at most, evenly over the files."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +163,12 @@ def validate(config: FinetuneConfig) -> None:
         ("data.wordings", 1 <= data.wordings <= len(WORDINGS), f"between 1 and {len(WORDINGS)}", data.wordings),
     ]
     rules += _teaching(config.lora)
-    rules += [("measure.every", config.measure.every >= 1, "at least 1", config.measure.every)]
+    measure = config.measure
+    rules += [
+        ("measure.every", measure.every >= 1, "at least 1", measure.every),
+        ("measure.most_pictures", measure.most_pictures >= 1, "at least 1", measure.most_pictures),
+        ("measure.pictures", all(":" in each for each in measure.pictures), "NAME:FOLDER each", measure.pictures),
+    ]
     for path, holds, wanted, value in rules:
         if not holds:
             raise ConfigError(f"{path} must be {wanted}, got {value!r}.")
@@ -163,7 +176,7 @@ def validate(config: FinetuneConfig) -> None:
 
 def _teaching(lora: LoraConfig) -> list[tuple[str, bool, str, Any]]:
     """The rules of ``[lora]``: a setting, whether it keeps its rule, the rule in words, and its value."""
-    taught = KINDS[:-1]  # a caption's picture would not be seen: only texts are taught
+    taught = KINDS
     whole = ("steps", "batch", "rank", "windows")
     positive, free = ("learning_rate", "clip"), ("alpha", "kl", "replay", "examples", "threads")
     return [

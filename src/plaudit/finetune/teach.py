@@ -21,6 +21,8 @@ from plaudit.finetune.gather import PARTS, Part
 from plaudit.finetune.lessons import Lesson, lesson
 from plaudit.finetune.rows import load_rows
 from plaudit.finetune.settings import FinetuneConfig
+from plaudit.llms import transformers_files as files
+from plaudit.llms.transformers_files import is_gguf
 from plaudit.store import load_tree, read_table, save_tree, write_table
 
 if TYPE_CHECKING:
@@ -75,6 +77,18 @@ def train(run: Finetune) -> None:
 def base_spec(config: FinetuneConfig) -> str:
     """What is taught: a folder, a model of the hub, a GGUF file or ``embedded``, whichever engine asks it later."""
     return config.llm.model.removeprefix("transformers:")
+
+
+def check(config: FinetuneConfig) -> None:
+    """Raise where pictures are to be taught to a model that takes none, as far as that is known before it is loaded."""
+    seen = ["lora.kinds caption"] if "caption" in config.lora.kinds else []
+    seen += [f"ask.input {config.ask.input}"] if config.ask.input != "text" else []
+    spec = base_spec(config)
+    if seen and (is_gguf(spec) or files.takes_images(spec) is False):
+        raise ConfigError(
+            f"{' and '.join(seen)}: the model {spec!r} reads text only. Give a vision-language model: --llm "
+            "transformers:FOLDER, or leave the pictures out."
+        )
 
 
 @contextlib.contextmanager
