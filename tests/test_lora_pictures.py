@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("peft")
 
 import tiny_models  # noqa: E402
+from test_forgetting_pictures import png, write  # noqa: E402
 
 from plaudit.config import LLMConfig, RunConfig, WorldConfig, from_dict  # noqa: E402
 from plaudit.errors import ConfigError  # noqa: E402
@@ -102,7 +103,7 @@ def teacher(folder, lessons, steps, **options):
 
 
 def test_captions_are_memorised_and_the_loss_falls(folder):
-    taught, told = teacher(folder, CAPTIONS, 60), []
+    taught, told = teacher(folder, CAPTIONS, 40), []
     taught.run(told.append)
     assert told[-1].loss < 0.3 * told[0].loss, "of 5.8 at first; the frozen head allows no less than 1.5"
     for each in CAPTIONS:
@@ -113,7 +114,7 @@ def test_captions_are_memorised_and_the_loss_falls(folder):
 
 
 def test_pairs_of_pictures_are_learnt_beside_general_text(folder):
-    taught, told = teacher(folder, PAIRS, 40, kl=0.1), []
+    taught, told = teacher(folder, PAIRS, 20, kl=0.1), []
     taught.run(told.append)
     assert np.mean([step.right for step in told[-5:]]) == 1.0 and all(step.kl > -1e-6 for step in told)
 
@@ -151,15 +152,17 @@ CONFIG = FinetuneConfig(
     data=DataConfig(kinds=("compare", "caption", "progress"), examples=12, held_out=0.3, steps=600),
     ask=AskConfig(input="image"),
     lora=LoraConfig(kinds=("compare", "caption"), steps=2, rank=2, kl=0.0),
-    measure=MeasureConfig(every=14),
 )
 
 
 @pytest.fixture(scope="module")
 def taught(folder, tmp_path_factory):
-    out = tmp_path_factory.mktemp("taught") / "f"
-    config = dataclasses.replace(CONFIG, llm=LLMConfig(model=f"transformers:{folder}"))
-    return run.finetune(config, out, run.STAGES[:3])
+    out = tmp_path_factory.mktemp("taught")
+    row = {"id": "0", "question_id": "1", "image_source": "COCO_1", "image": png(1), "category": "adversarial"}
+    write(out / "pope", "test", [row | {"question": f"Is there a {x}?", "answer": "no"} for x in ("cat", "dog", "cow")])
+    measure = MeasureConfig(every=60, pictures=(f"pope:{out / 'pope'}",), most_pictures=2)
+    config = dataclasses.replace(CONFIG, llm=LLMConfig(model=f"transformers:{folder}"), measure=measure)
+    return run.finetune(config, out / "f", run.STAGES[:3])
 
 
 class Listening:
@@ -200,22 +203,11 @@ def test_no_picture_is_on_both_sides(taught):
     assert seen["train"] and seen["held_out"] and not seen["train"] & seen["held_out"]
 
 
-def test_what_is_measured_of_a_model_that_sees_is_pictures_too(taught, monkeypatch, tmp_path):
-    from test_forgetting_pictures import png, write
-
-    row = {"id": "0", "question_id": "1", "image_source": "COCO_1", "image": png(1), "category": "adversarial"}
-    write(tmp_path / "pope", "test", [row | {"question": f"Is there a {x}?", "answer": "no"} for x in ("cat", "dog")])
+def test_what_is_measured_of_a_model_that_sees_is_pictures_too(taught, monkeypatch):
     monkeypatch.setattr(forgetting, "standard_suite", lambda **_: forgetting.Suite())
-    measure = MeasureConfig(every=14, pictures=(f"pope:{tmp_path / 'pope'}",))
-    made = run.finetune(dataclasses.replace(taught.config, measure=measure), taught.folder)
+    made = run.finetune(taught.config, taught.folder)
     rows = {row.name: row.items for row in forgetting.read(made.folder / "measure").sets}
-    assert rows == {
-        "pictures: counting": 6,
-        "pictures: colour": 4,
-        "pictures: position": 4,
-        "pictures: reading": 4,
-        "POPE": 2,
-    }
+    assert rows == {"pictures: counting": 6, "POPE": 2}
 
 
 def test_the_command_teaches_and_the_judge_sees(taught, folder, tmp_path):
@@ -242,6 +234,6 @@ def test_a_model_that_reads_only_is_refused_before_anything_is_played(tmp_path):
     text = str(tiny_models.make_text(tmp_path / "text"))
     for llm, wanted in (("embedded", "embedded"), (f"transformers:{text}", "text")):
         config = dataclasses.replace(CONFIG, llm=LLMConfig(model=llm))
-        with pytest.raises(ConfigError, match=rf"lora\.kinds caption and ask\.input image.*{wanted}.*reads text only"):
+        with pytest.raises(ConfigError, match=rf"{wanted}' reads text only, .*--ask\.input text"):
             run.finetune(config, tmp_path / "f")
     assert not (tmp_path / "f").exists()

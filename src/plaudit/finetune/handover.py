@@ -25,7 +25,7 @@ from plaudit.finetune.lessons import Lesson
 from plaudit.finetune.settings import MeasureConfig
 from plaudit.finetune.teach import base, base_spec, lessons
 from plaudit.llms.base import LLM, Reply, Request
-from plaudit.llms.transformers_files import is_gguf, takes_images
+from plaudit.llms.transformers_files import find, is_gguf, takes_images
 from plaudit.store import write_table
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def measure(run: Finetune) -> None:
     start, config, folder = time.perf_counter(), run.config, run.stage("measure")
     run.require("export")
     suite = forgetting.standard_suite(leave_out=[config.world.name], every=config.measure.every)
-    if not is_gguf(spec := base_spec(config)) and takes_images(spec):
+    if not is_gguf(spec := base_spec(config)) and takes_images(str(find(spec))):
         suite = dataclasses.replace(suite, choices=suite.choices + seen(config.measure))
     elif config.measure.pictures:
         raise ConfigError(f"measure.pictures: the model {spec!r} reads text only. Leave them out.")

@@ -22,7 +22,6 @@ from plaudit.finetune.lessons import Lesson, lesson
 from plaudit.finetune.rows import load_rows
 from plaudit.finetune.settings import FinetuneConfig
 from plaudit.llms import transformers_files as files
-from plaudit.llms.transformers_files import is_gguf
 from plaudit.store import load_tree, read_table, save_tree, write_table
 
 if TYPE_CHECKING:
@@ -44,6 +43,8 @@ def train(run: Finetune) -> None:
     start, config, folder = time.perf_counter(), run.config, run.stage("train")
     rows = {part: lessons(run, part) for part in PARTS}
     with base(config) as llm:
+        if not llm.sees and any(each.images for part in PARTS for each in rows[part]):
+            raise _blind(config)
         taught, kept = ([encode(llm, each) for each in rows[part]] for part in ("train", "held_out"))
         before = _once(run, "before.parquet", lambda: answered(llm, kept, "ask before"))
         options = config.lora
@@ -81,14 +82,21 @@ def base_spec(config: FinetuneConfig) -> str:
 
 def check(config: FinetuneConfig) -> None:
     """Raise where pictures are to be taught to a model that takes none, as far as that is known before it is loaded."""
-    seen = ["lora.kinds caption"] if "caption" in config.lora.kinds else []
-    seen += [f"ask.input {config.ask.input}"] if config.ask.input != "text" else []
     spec = base_spec(config)
-    if seen and (is_gguf(spec) or files.takes_images(spec) is False):
-        raise ConfigError(
-            f"{' and '.join(seen)}: the model {spec!r} reads text only. Give a vision-language model: --llm "
-            "transformers:FOLDER, or leave the pictures out."
-        )
+    pictures = "caption" in config.lora.kinds or config.ask.input != "text"
+    if pictures and not _served(spec) and files.takes_images(spec) is False:
+        raise _blind(config)
+
+
+def _served(spec: str) -> bool:
+    return spec.startswith(("http://", "https://", "openai"))
+
+
+def _blind(config: FinetuneConfig) -> ConfigError:
+    return ConfigError(
+        f"the model {base_spec(config)!r} reads text only, and cannot be taught by pictures. Name a vision-language model "
+        "(--llm transformers:FOLDER), or leave caption out of --lora.kinds and set --ask.input text."
+    )
 
 
 @contextlib.contextmanager
@@ -97,7 +105,7 @@ def base(config: FinetuneConfig, adapter: str = "") -> Iterator[TransformersLLM]
     from plaudit import registry
 
     spec = base_spec(config)
-    if spec.startswith(("http://", "https://", "openai")):
+    if _served(spec):
         raise ConfigError(
             f"a model behind a server cannot be taught: {spec}. Give --llm embedded or transformers:FOLDER"
         )
