@@ -180,7 +180,7 @@ class Playing:
         world, before = self.copy.world, None
         same = type(world).view is World.view  # then it is the description, which need not be made twice
         name = self.source if self.source in ("random", "expert", "noisy") else "agent"
-        for step in episode_steps(world, self.policy, self.seed, pictures):
+        for step in episode_steps(world, self.policy, self.seed, pictures=False):  # drawing is slow: few are wanted
             seen = step.observation
             if isinstance(self.policy, Noisy) and before is not None:
                 advice = world.action_word(self.policy.advice[0], world.actions(before))
@@ -201,7 +201,7 @@ class Playing:
                 native=self.copy.native,
                 event=world.event(seen),
                 truth=_truth(truth, world, seen, step.progress),
-                image=png(world.picture(seen), step.frame) if fresh else b"",
+                image=picture_of(world, seen) if fresh else b"",
             )
             before = seen
 
@@ -217,9 +217,10 @@ def digest(image: bytes) -> str:
     return hashlib.sha256(image).hexdigest()[:16]
 
 
-def png(picture: Any, frame: Any) -> bytes:
-    """The observation's own picture, else the world's from outside; empty where there is neither."""
-    pixels = frame if picture is None else picture
+def picture_of(world: World, observation: Any) -> bytes:
+    """The observation's own picture, else the world's from outside as it is now; empty where there is neither."""
+    picture = world.picture(observation)
+    pixels = world.render() if picture is None else picture
     if pixels is None:
         return b""
     from PIL import Image

@@ -19,7 +19,6 @@ import numpy as np
 
 from plaudit import registry
 from plaudit.console import console, progress
-from plaudit.errors import ConfigError
 from plaudit.finetune.items import Choice
 from plaudit.finetune.lessons import Lesson
 from plaudit.finetune.settings import MeasureConfig
@@ -80,8 +79,6 @@ def measure(run: Finetune) -> None:
     suite = forgetting.standard_suite(leave_out=[config.world.name], every=config.measure.every)
     if not is_gguf(spec := base_spec(config)) and takes_images(str(find(spec))):
         suite = dataclasses.replace(suite, choices=suite.choices + seen(config.measure))
-    elif config.measure.pictures:
-        raise ConfigError(f"measure.pictures: the model {spec!r} reads text only. Leave them out.")
     found = []
     for taught in (False, True):
         with opened(run, taught) as llm, progress(f"measure {'after' if taught else 'before'}", suite.size) as advance:

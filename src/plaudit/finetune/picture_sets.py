@@ -31,6 +31,19 @@ def load_pictures(name: str, folder: Path, limit: int | None = None) -> tuple[Ch
         folder: where its Parquet or Arrow files are.
         limit: this many questions at most, evenly over the files' order.
     """
+    files = files_of(name, folder)
+    try:
+        items = list(READERS[name](files))
+    except KeyError as error:
+        raise ConfigError(f"{folder} is not {name}: its rows have no {error}. Check the folder.") from None
+    if not items:
+        raise ConfigError(f"{folder} has no question of {name} with one picture, choices and an answer.")
+    step = max(1, -(-len(items) // limit)) if limit else 1
+    return tuple(items[::step])
+
+
+def files_of(name: str, folder: Path) -> list[Path]:
+    """The files of the set of this name; an error where there is no such set, or none there."""
     if name not in READERS:
         raise ConfigError(
             f"there is no picture set {name!r}.{did_you_mean(name, READERS)} There are: {', '.join(READERS)}."
@@ -41,14 +54,7 @@ def load_pictures(name: str, folder: Path, limit: int | None = None) -> tuple[Ch
             f"there is no Parquet file in {folder} and no Arrow file. Put the files of the data set there, as they lie on "
             "the hub, or save it there with save_to_disk."
         )
-    try:
-        items = list(READERS[name](files))
-    except KeyError as error:
-        raise ConfigError(f"{folder} is not {name}: its rows have no {error}. Check the folder.") from None
-    if not items:
-        raise ConfigError(f"{folder} has no question of {name} with one picture, choices and an answer.")
-    step = max(1, -(-len(items) // limit)) if limit else 1
-    return tuple(items[::step])
+    return files
 
 
 def _rows(files: list[Path]) -> Iterator[Row]:

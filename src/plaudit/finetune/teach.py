@@ -11,6 +11,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from plaudit.console import console, progress
 from plaudit.errors import ConfigError
 from plaudit.finetune.gather import PARTS, Part
 from plaudit.finetune.lessons import Lesson, lesson
+from plaudit.finetune.picture_sets import files_of
 from plaudit.finetune.rows import load_rows
 from plaudit.finetune.settings import FinetuneConfig
 from plaudit.llms import transformers_files as files
@@ -81,9 +83,11 @@ def base_spec(config: FinetuneConfig) -> str:
 
 
 def check(config: FinetuneConfig) -> None:
-    """Raise where pictures are to be taught to a model that takes none, as far as that is known before it is loaded."""
-    spec = base_spec(config)
-    pictures = "caption" in config.lora.kinds or config.ask.input != "text"
+    """Raise where pictures are to be shown to a model that takes none, as far as that is known before it is loaded."""
+    spec, sets = base_spec(config), config.measure.pictures
+    for name, _, folder in (each.partition(":") for each in sets):
+        files_of(name, Path(folder))
+    pictures = "caption" in config.lora.kinds or config.ask.input != "text" or sets
     if pictures and not _served(spec) and files.takes_images(spec) is False:
         raise _blind(config)
 
@@ -94,8 +98,9 @@ def _served(spec: str) -> bool:
 
 def _blind(config: FinetuneConfig) -> ConfigError:
     return ConfigError(
-        f"the model {base_spec(config)!r} reads text only, and cannot be taught by pictures. Name a vision-language model "
-        "(--llm transformers:FOLDER), or leave caption out of --lora.kinds and set --ask.input text."
+        f"the model {base_spec(config)!r} reads text only, and cannot be shown pictures. Name a vision-language model "
+        "(--llm transformers:FOLDER), or leave caption out of --lora.kinds, set --ask.input text and leave out "
+        "--measure.pictures."
     )
 
 
