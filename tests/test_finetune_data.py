@@ -286,7 +286,8 @@ def test_pictures_are_pictures(tmp_path):
     loaded = datasets.load_dataset(str(folder), cache_dir=str(tmp_path / "cache"), split="train")
     assert loaded[0]["image"].size[0] > 50 and loaded[0]["answer"].startswith("You see")
     made = lesson(load_rows(folder, "train")[0], "pointwise")
-    assert made.image.startswith(b"\x89PNG") and made.answers == (f" {loaded[0]['answer']}",)
+    ((seen,),) = made.images
+    assert seen.png.startswith(b"\x89PNG") and made.answers == (loaded[0]["answer"],)
 
 
 def test_the_command_makes_it_once(tmp_path, capsys):

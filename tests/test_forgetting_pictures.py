@@ -9,15 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from PIL import Image as Pillow
 
 from plaudit.errors import ConfigError, MissingExtraError
 from plaudit.finetune import forgetting
 from plaudit.finetune.general_sets.pictures import COLOURS, NUMBERS, SIZE, pictures
 from plaudit.finetune.lm_eval_tasks import measure_tasks
 from plaudit.finetune.picture_sets import load_pictures
-from plaudit.llms import base
-from plaudit.llms.base import Reply
+from plaudit.llms.base import Image, Reply
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +25,12 @@ def drawn():
 
 
 def pixels(item):
-    return np.asarray(Image.open(io.BytesIO(item.image)).convert("RGB")).astype(int)
+    return np.asarray(Pillow.open(io.BytesIO(item.image)).convert("RGB")).astype(int)
 
 
 def ink(item):
     """Pixels of each colour; shapes have no soft edges."""
-    counts = {colour: n for n, colour in Image.open(io.BytesIO(item.image)).getcolors(SIZE**2)}
+    counts = {colour: n for n, colour in Pillow.open(io.BytesIO(item.image)).getcolors(SIZE**2)}
     return {name: counts.get(colour, 0) for name, colour in COLOURS.items()}
 
 
@@ -68,13 +67,9 @@ def test_pictures_show_what_their_answer_says(drawn):
             assert {"left": x < 80, "right": x > 144, "top": y < 80, "bottom": y > 144}[said], shape
 
 
-def test_a_model_that_sees_is_right_and_one_that_does_not_is_at_chance(drawn, monkeypatch):
+def test_a_model_that_sees_is_right_and_one_that_does_not_is_at_chance(drawn):
     suite = forgetting.Suite(choices=drawn)
-    if not hasattr(base, "Image"):
-        with pytest.raises(ConfigError, match="takes pictures"):
-            forgetting.measure(SimpleNamespace(name="blind", choose=None), suite)
-        pytest.skip("no back-end takes pictures yet")
-    shown = {base.Image.of(pixels(c).astype(np.uint8)): c.correct for c in drawn}
+    shown = {Image.of(pixels(c).astype(np.uint8)): c.correct for c in drawn}
 
     def reply(request, right):
         return Reply("ok", logprobs=tuple(-1.0 - (i != right) for i in range(len(request.answers))))
@@ -87,7 +82,7 @@ def test_a_model_that_sees_is_right_and_one_that_does_not_is_at_chance(drawn, mo
 
 def png(shade):
     file = io.BytesIO()
-    Image.new("RGB", (8, 8), (shade, 0, 0)).save(file, "PNG")
+    Pillow.new("RGB", (8, 8), (shade, 0, 0)).save(file, "PNG")
     return {"bytes": file.getvalue(), "path": f"{shade}.png"}
 
 
@@ -144,6 +139,25 @@ def test_mmmu_leaves_out_what_has_no_choice_or_several_pictures(tmp_path):
     write(tmp_path, "validation", [others[1], row, others[0], *others[2:]])
     (item,) = load_pictures("mmmu", tmp_path)
     assert item.prompt == "What is this ?" and item.answers == (" a cup", " a hat") and item.correct == 1
+
+
+def test_a_folder_that_datasets_has_saved(tmp_path):
+    """Arrow files in place of Parquet: the same questions."""
+    datasets = pytest.importorskip("datasets")
+    datasets.disable_progress_bars()
+    row = {"options": ["ears", "nose", "mouth", "face"], "answer": "2", "image": png(5)}
+    rows = [row | {"question": f"What is {letter} in the diagram?"} for letter in "ABC"]
+    write(tmp_path / "hub", "test", rows)
+    features = datasets.Features(
+        {
+            "options": datasets.Sequence(datasets.Value("string")),
+            "answer": datasets.Value("string"),
+            "image": datasets.Image(),
+            "question": datasets.Value("string"),
+        }
+    )
+    datasets.DatasetDict({"test": datasets.Dataset.from_list(rows, features)}).save_to_disk(tmp_path / "saved")
+    assert load_pictures("ai2d", tmp_path / "saved") == load_pictures("ai2d", tmp_path / "hub")
 
 
 def test_folders_that_are_something_else_are_refused(tmp_path):

@@ -175,7 +175,7 @@ def test_the_command_teaches_and_skips_what_is_done(folder, tmp_path, capsys):
 
 def test_what_cannot_be_taught_is_said(tmp_path):
     for lora, wanted in (
-        (LoraConfig(kinds=("caption",)), r"lora\.kinds must be some of compare"),
+        (LoraConfig(kinds=("captions",)), r"lora\.kinds must be some of compare"),
         (LoraConfig(rank=0), r"lora\.rank must be at least 1"),
         (LoraConfig(learning_rate=0.0), "above 0"),
     ):

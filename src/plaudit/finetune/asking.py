@@ -5,21 +5,18 @@ Works with every back-end that gives log-probabilities. A failure is counted as 
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-from PIL import Image as Pillow
 
 from plaudit import prompts, registry
-from plaudit.errors import ConfigError, LLMError
+from plaudit.errors import LLMError
 from plaudit.finetune.general_sets.instructions import kept
 from plaudit.finetune.items import Choice, Instruction, Passage, WorldPairs, identity
 from plaudit.finetune.records import Answer, TextScore
 from plaudit.judging.replies import checked
-from plaudit.llms import base
-from plaudit.llms.base import LLM, Reply, Request
+from plaudit.llms.base import LLM, Image, Reply, Request
 
 OTHER = " the"
 """What a passage's continuation stands beside in ``choose``, which wants two answers; its probability is not used."""
@@ -103,13 +100,9 @@ def _score_by_choose(llm: LLM, items: Sequence[Passage]) -> list[tuple[float, in
 def _request(item: Choice) -> Request:
     if not item.image:
         return Request(item.prompt, answers=item.answers)
-    contract: Any = base
-    if not hasattr(contract, "Image"):
-        raise ConfigError("no language model here takes pictures; leave the picture sets out.")
-    with Pillow.open(io.BytesIO(item.image)) as picture:
-        seen = contract.Image.of(np.asarray(picture.convert("RGB")))
-    with_picture: dict[str, Any] = {"images": (seen,)}
-    return Request(item.prompt, chat=True, answers=item.answers, **with_picture)
+    # A picture is sent within a chat only, and an answer that begins a turn has no space before it.
+    answers = tuple(answer.strip() for answer in item.answers)
+    return Request(item.prompt, chat=True, answers=answers, images=(Image.read(item.image),))
 
 
 def _failed(item: Choice | Instruction, reply: Reply) -> Answer:

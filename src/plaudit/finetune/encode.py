@@ -7,8 +7,10 @@ back-end that will ask later, so what is taught is what is asked.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 from plaudit.finetune.lessons import Lesson
 from plaudit.llms.base import Request
@@ -24,6 +26,10 @@ class Path:
     """What is read."""
     wanted: tuple[tuple[int, int, int], ...]
     """(row, token, slot): the row's log-probability of the token is added to the slot, an answer of the sample."""
+    look: Callable[[], dict[str, Any]] | None = field(default=None, compare=False)
+    """Makes the pixels that belong to the tokens, anew each time: those of all lessons would fill the memory."""
+    form: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    """Names and sizes of these pixels: paths go through the model together where they are the same."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +58,29 @@ def encode(llm: TransformersLLM, lesson: Lesson, chat: bool = False) -> Sample:
     answers = [llm.answer_tokens(answer) for answer in lesson.answers]
     paths = list[Path]()
     for question, text in enumerate(lesson.prompts):
-        prompt = llm.prompt_tokens(Request(text, chat=chat))
-        paths += _paths(prompt, answers, question * len(answers))
+        images = lesson.images[question] if lesson.images else ()
+        request = Request(text, chat=chat or bool(images), images=images)
+        prompt = llm.prompt_tokens(request)
+        made = _paths(prompt, answers, question * len(answers))
+        if images:
+            look = partial(llm.pixels, request)
+            form = _form(look(), len(prompt))
+            made = (replace(path, look=look, form=form) for path in made)
+        paths += made
     return Sample(lesson.kind, tuple(paths), len(answers), lesson.right, len(answers[lesson.right or 0]))
+
+
+def _form(pixels: dict[str, Any], length: int) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """What is one thing for each picture; the rest is a number for each token."""
+    return tuple((name, tuple(v.shape[1:])) for name, v in pixels.items() if tuple(v.shape) != (1, length))
+
+
+def together(paths: Sequence[Path]) -> Iterator[list[tuple[int, Path]]]:
+    """Paths, with their numbers, that go through a model side by side: with pixels of one form, or with none."""
+    found: dict[Any, list[tuple[int, Path]]] = {}
+    for number, path in enumerate(paths):
+        found.setdefault((path.look is None, path.form), []).append((number, path))
+    yield from found.values()
 
 
 def _paths(prompt: Tokens, answers: Sequence[Tokens], slot: int) -> Iterator[Path]:

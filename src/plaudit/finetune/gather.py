@@ -7,6 +7,7 @@ Leaves out the LLM as a player: it would be taught by what it does already.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -68,7 +69,7 @@ class Visit:
     truth: float
     """How near the goal, on the world's scale; NaN where it is not known."""
     image: bytes
-    """The state as PNG; empty where pictures are not wanted or the world has none."""
+    """The state as PNG; empty where pictures are not wanted or the world has none, or where the text was met before."""
     ended: bool = False
     """Whether the episode ended here by the world's rules, and not by the clock."""
 
@@ -133,6 +134,7 @@ def gather(
 ) -> list[Visit]:
     """What a part's episodes met, in order; so many steps as the settings give to this part."""
     known, visits = copies(config.world, part, config.seed), list[Visit]()
+    seen = set[str]()
     share = config.data.held_out if part == "held_out" else 1 - config.data.held_out
     number = itertools.count()
     for name, weight in sources_of(config, known).items():
@@ -142,7 +144,7 @@ def gather(
         for turn in itertools.cycle(range(len(worlds))):
             episode = next(number)
             seed = FINETUNE_SEED + (10_000 * config.seed + 2 * episode + PARTS.index(part)) % SEEDS
-            played = Playing(worlds[turn], policies[turn], name, episode, seed)
+            played = Playing(worlds[turn], policies[turn], name, episode, seed, seen)
             steps = list(itertools.islice(played.visits(config.data.truth, pictures), left + 1))
             visits += steps
             left -= len(steps) - 1
@@ -174,13 +176,15 @@ class Playing:
     source: str
     episode: int
     seed: int
+    seen: set[str]
+    """Texts whose picture is kept already: one of each is enough."""
 
     def visits(self, truth: str, pictures: bool) -> Iterator[Visit]:
         """The states as they are met."""
         world, allowed = self.copy.world, tuple[str, ...]()
         same = type(world).view is World.view  # then it is the description, which need not be made twice
         name = self.source if self.source in ("random", "expert", "noisy") else "agent"
-        for step in episode_steps(world, self.policy, self.seed, pictures):
+        for step in episode_steps(world, self.policy, self.seed, pictures=False):  # drawing is slow: few are wanted
             seen = step.observation
             if isinstance(self.policy, Noisy) and step.step:
                 advice = world.action_word(self.policy.advice[0], list(allowed) or None)
@@ -188,6 +192,8 @@ class Playing:
                 advice = step.action if name == "expert" else ""
             if name in EXPERTS:
                 allowed = tuple(world.actions(seen) or ())
+            fresh = pictures and step.text not in self.seen
+            self.seen.add(step.text)
             yield Visit(
                 episode=self.episode,
                 step=step.step,
@@ -202,7 +208,7 @@ class Playing:
                 native=self.copy.native,
                 event=world.event(seen),
                 truth=_truth(truth, world, seen, step.progress),
-                image=png(world.picture(seen), step.frame) if pictures else b"",
+                image=picture_of(world, seen) if fresh else b"",
                 ended=step.ended,
             )
 
@@ -213,9 +219,15 @@ def _truth(kind: str, world: World, observation: Any, progress: float) -> float:
     return progress if value is None else float(value)
 
 
-def png(picture: Any, frame: Any) -> bytes:
-    """The observation's own picture, else the world's from outside; empty where there is neither."""
-    pixels = frame if picture is None else picture
+def digest(image: bytes) -> str:
+    """A picture's name: what is compared in place of it."""
+    return hashlib.sha256(image).hexdigest()[:16]
+
+
+def picture_of(world: World, observation: Any) -> bytes:
+    """The observation's own picture, else the world's from outside as it is now; empty where there is neither."""
+    picture = world.picture(observation)
+    pixels = world.render() if picture is None else picture
     if pixels is None:
         return b""
     from PIL import Image

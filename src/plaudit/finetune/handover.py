@@ -9,6 +9,7 @@ are kept in ``ledger.sqlite``, so that a stopped one goes on; the base's where a
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import time
 from collections.abc import Iterator, Sequence
@@ -21,11 +22,12 @@ from plaudit import registry
 from plaudit.console import console, progress
 from plaudit.finetune import skill
 from plaudit.finetune.gather import PARTS
+from plaudit.finetune.items import Choice
 from plaudit.finetune.lessons import Lesson
 from plaudit.finetune.settings import MeasureConfig
 from plaudit.finetune.teach import base, base_spec, lessons, notes
 from plaudit.llms.base import LLM, Reply, Request
-from plaudit.llms.transformers_files import is_gguf
+from plaudit.llms.transformers_files import find, is_gguf, takes_images
 from plaudit.store import write_table
 
 if TYPE_CHECKING:
@@ -92,6 +94,8 @@ def forgotten(run: Finetune, folder: Path) -> int:
 
     config = run.config
     suite = forgetting.standard_suite(leave_out=[config.world.name], every=config.measure.every)
+    if not is_gguf(spec := base_spec(config)) and takes_images(str(find(spec))):
+        suite = dataclasses.replace(suite, choices=suite.choices + seen(config.measure))
     found = []
     for taught in (False, True):
         with opened(run, taught) as llm, progress(f"measure {'after' if taught else 'before'}", suite.size) as advance:
@@ -131,6 +135,20 @@ def questions(run: Finetune, held_out: Sequence[Lesson], kind: str) -> list[Less
     own, most = [each for each in held_out if each.kind == kind], run.config.measure.questions
     order = np.random.default_rng([run.config.seed, 17]).permutation(len(own))
     return [own[place] for place in sorted(order[: most or None].tolist())]
+
+
+def seen(options: MeasureConfig) -> tuple[Choice, ...]:
+    """Questions about pictures: those that are drawn here, and the sets that a person has."""
+    from plaudit.finetune.general_sets.pictures import pictures
+    from plaudit.finetune.picture_sets import load_pictures
+
+    drawn = pictures()
+    kept = set(list(dict.fromkeys(item.block for item in drawn))[:: options.every])
+    found = [item for item in drawn if item.block in kept]
+    for each in options.pictures:
+        name, _, folder = each.partition(":")
+        found += load_pictures(name, Path(folder), options.most_pictures)
+    return tuple(found)
 
 
 @contextlib.contextmanager

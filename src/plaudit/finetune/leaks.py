@@ -22,6 +22,7 @@ def check(train: Sequence[Row], held_out: Sequence[Row], evaluation: Iterable[st
     """How many items of each kind were compared; :class:`LeakError` where one is on both sides."""
     sides = {
         "states": tuple({text for row in rows for text in row.texts()} for rows in (train, held_out)),
+        "pictures": tuple({name for row in rows for name in row.pictures()} for rows in (train, held_out)),
         "seeds": tuple({str(seed) for row in rows for seed in row.seeds} for rows in (train, held_out)),
         "words or tasks": tuple({secret for row in rows for secret in row.secrets} for rows in (train, held_out)),
     }

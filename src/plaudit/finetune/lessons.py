@@ -10,7 +10,7 @@ of which the first is to score higher. Leaves out chat templates and tokens, whi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -18,6 +18,7 @@ from plaudit import prompts, registry
 from plaudit.finetune.settings import WORDINGS, AskConfig
 from plaudit.judging.rating import HIGH, LOW
 from plaudit.judging.scorer import ChoosingScorer, Scorer
+from plaudit.llms.base import Image
 from plaudit.policies import questions
 from plaudit.prompts import Block, Prompt
 
@@ -49,8 +50,8 @@ class Lesson:
     """Index of the right answer; None where there are two questions."""
     choices: tuple[str, ...] = ()
     """Of an action: all that could be done, as the acting model chooses among it; empty where it has to write one."""
-    image: bytes = b""
-    """The picture that belongs to the question, as PNG; empty where it has none."""
+    images: tuple[tuple[Image, ...], ...] = ()
+    """The pictures of each question, before which they stand; empty where there are none."""
 
 
 def scores(protocol: str) -> bool:
@@ -62,14 +63,17 @@ def wordings(kind: str, ask: AskConfig, count: int) -> list[str]:
     """Names of the prompts that a kind is asked in, the one that is asked later first."""
     usual = _usual(kind, ask)
     own = {"action": ask.act}.get(kind, ask.prompt if kind in ("compare", "progress") else "") or usual
-    if kind == "progress" and usual != ask.protocol:
+    if kind == "progress" and not scores(ask.protocol):
         own = usual  # the judge's prompt shows two observations, this kind is about one
     others = [name for name in (usual + end for end in WORDINGS) if name != own and name in prompts.names()]
     return [own, *others][:count]
 
 
-def fields(kind: str, protocol: str) -> tuple[str, ...]:
-    """What a prompt of this kind has filled in."""
+def fields(kind: str, protocol: str, shown: str = "text") -> tuple[str, ...]:
+    """What a prompt of this kind has filled in; where pictures are ``shown`` alone, nothing of what they show."""
+    judged = kind in ("compare", "progress")
+    if judged and shown == "image":
+        return ("goal",)
     if kind == "progress" or (kind == "compare" and scores(protocol)):
         return ("goal", "observation")
     return FIELDS[kind]
@@ -80,12 +84,15 @@ def lesson(row: Mapping[str, Any], protocol: str) -> Lesson:
     kind, prompt = row["kind"], _prompt(row["wording"])
     goal, answer = row["goal"], row["answer"]
     if kind == "compare" and scores(protocol):
-        seats = (row["first"], row["second"]) if answer == "A" else (row["second"], row["first"])
-        return Lesson(kind, tuple(prompt.fill(goal=goal, observation=text) for text in seats), _answers(protocol), None)
+        seats = ("first", "second") if answer == "A" else ("second", "first")
+        asked = tuple(prompt.fill(goal=goal, observation=row[seat]) for seat in seats)
+        seen = [picture for seat in seats for picture in _pictures(row, f"{seat}_image")]
+        return _pictured(Lesson(kind, asked, _answers(protocol), None), *((picture,) for picture in seen))
     if kind == "progress":
         weighed = _answers(protocol if scores(protocol) else "pointwise")
         right = " " + answer if weighed[0] == " Yes" else RATINGS[round(row["value"] * (len(RATINGS) - 1))]
-        return Lesson(kind, (prompt.fill(goal=goal, observation=row["observation"]),), weighed, weighed.index(right))
+        asked = (prompt.fill(goal=goal, observation=row["observation"]),)
+        return _pictured(Lesson(kind, asked, weighed, weighed.index(right)), _pictures(row, "image"))
     if kind == "action":
         empty = {name: Block() for name in ("examples", "history", "reasoning")}
         text = prompt.fill(goal=goal, rules=row["rules"], observation=row["observation"], **empty)
@@ -93,15 +100,30 @@ def lesson(row: Mapping[str, Any], protocol: str) -> Lesson:
         choices = tuple(f" {word}" for word in allowed) if len(allowed) > 1 and answer in allowed else ()
         return Lesson(kind, (text,), (f" {answer}",), 0, choices)
     if kind == "caption":
-        return Lesson(kind, (prompt.fill(goal=goal),), (f" {answer}",), 0, image=row["image"]["bytes"])
+        return _pictured(Lesson(kind, (prompt.fill(goal=goal),), (f" {answer}",), 0), _pictures(row, "image"))
     text = prompt.fill(**{name: row[name] for name in fields(kind, protocol)})
-    return Lesson(kind, (text,), LETTERS, LETTERS.index(f" {answer}"))
+    made = Lesson(kind, (text,), LETTERS, LETTERS.index(f" {answer}"))
+    return _pictured(made, _pictures(row, "first_image", "second_image"))
+
+
+def _pictures(row: Mapping[str, Any], *columns: str) -> tuple[Image, ...]:
+    """What these columns hold, where they hold anything."""
+    cells = [row[column] for column in columns if row.get(column)]
+    return tuple(Image.read(cell["bytes"]) for cell in cells)
+
+
+def _pictured(made: Lesson, *images: tuple[Image, ...]) -> Lesson:
+    """With pictures a question is a whole turn of a chat, and an answer that begins a turn has no space before it."""
+    if not any(images):
+        return made
+    return replace(made, images=images, answers=tuple(answer.strip() for answer in made.answers))
 
 
 def _usual(kind: str, ask: AskConfig) -> str:
+    end = "" if ask.input == "text" else f"-{ask.input}"
     if kind == "compare" or (kind == "progress" and scores(ask.protocol)):
-        return ask.protocol
-    return "pointwise" if kind == "progress" else OWN[kind]
+        return ask.protocol + end
+    return "pointwise" + end if kind == "progress" else OWN[kind]
 
 
 def _answers(protocol: str) -> tuple[str, ...]:

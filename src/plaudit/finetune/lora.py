@@ -70,6 +70,7 @@ class Teacher:
             raise PlauditError("there is no general text to keep: set --lora.kl 0 and --lora.replay 0, or give some")
         torch.manual_seed(seed)
         self.model = llm.teach(
+            options.vision,
             r=options.rank,
             lora_alpha=options.alpha or 2 * options.rank,
             lora_dropout=options.dropout,

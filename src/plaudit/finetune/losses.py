@@ -17,38 +17,71 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from plaudit.finetune.encode import Sample
+from plaudit.finetune.encode import Path, Sample, together
 
 
 def answer_weights(model: Any, samples: Sequence[Sample]) -> list[Tensor]:
-    """Log-probability of every answer, one ``(questions, answers)`` for each sample, in one pass."""
-    paths = [path for sample in samples for path in sample.paths]
-    width = max(len(path.tokens) for path in paths)
-    ids, mask = torch.zeros((2, len(paths), width), dtype=torch.long)
-    rows: dict[tuple[int, int], int] = {}
-    at, tokens, slots, offset, number = [], [], [], 0, 0
+    """Log-probability of every answer, one ``(questions, answers)`` for each sample; what can be, in one pass."""
+    paths, offsets, offset = list[Path](), list[int](), 0
     for sample in samples:
-        for path in sample.paths:
-            ids[number, : len(path.tokens)] = torch.tensor(path.tokens)
-            mask[number, : len(path.tokens)] = 1
-            for row, token, slot in path.wanted:
-                at.append(rows.setdefault((number, row), len(rows)))
-                tokens.append(token)
-                slots.append(offset + slot)
-            number += 1
+        paths += sample.paths
+        offsets += [offset] * len(sample.paths)
         offset += _slots(sample)
-    places = torch.tensor(list(rows), device=model.device).T
-    logits = rows_of(model, ids, mask, places[0], places[1])
-    taken = logits.log_softmax(-1)[at, tokens]
-    sums = torch.zeros(offset, device=taken.device).index_add(0, torch.tensor(slots, device=taken.device), taken)
+    sums = torch.zeros(offset, device=model.device)
+    for group in together(paths):
+        slots, taken = _answers(model, [path for _, path in group], [offsets[number] for number, _ in group])
+        sums = sums.index_add(0, torch.tensor(slots, device=taken.device), taken)
     return [
         part.view(-1, sample.answers) for part, sample in zip(sums.split([*map(_slots, samples)]), samples, strict=True)
     ]
 
 
-def rows_of(model: Any, ids: Tensor, mask: Tensor, sequence: Tensor, row: Tensor) -> Tensor:
-    """Logits of some rows, ``(rows, vocabulary)`` float32; the others are never made."""
+def _answers(model: Any, paths: Sequence[Path], offsets: Sequence[int]) -> tuple[list[int], Tensor]:
+    """Log-probabilities of the tokens that these paths want, and the slot of each."""
+    width = max(len(path.tokens) for path in paths)
+    ids, mask = torch.zeros((2, len(paths), width), dtype=torch.long)
+    rows: dict[tuple[int, int], int] = {}
+    at, tokens, slots = [], [], []
+    for number, (path, offset) in enumerate(zip(paths, offsets, strict=True)):
+        ids[number, : len(path.tokens)] = torch.tensor(path.tokens)
+        mask[number, : len(path.tokens)] = 1
+        for row, token, slot in path.wanted:
+            at.append(rows.setdefault((number, row), len(rows)))
+            tokens.append(token)
+            slots.append(offset + slot)
+    places = torch.tensor(list(rows), device=model.device).T
+    logits = rows_of(model, ids, mask, places[0], places[1], pixels_of(paths, width))
+    return slots, logits.log_softmax(-1)[at, tokens]
+
+
+def pixels_of(paths: Sequence[Path], width: int) -> dict[str, Tensor]:
+    """What these paths are shown, side by side; nothing where they are text."""
+    looked = [path.look() for path in paths if path.look]
+    if not looked:
+        return {}
+    pictures = {name for name, _ in paths[0].form}
+    return {
+        name: torch.cat([each[name] if name in pictures else _padded(each[name], width) for each in looked])
+        for name in looked[0]
+    }
+
+
+def _padded(numbers: Tensor, width: int) -> Tensor:
+    """One for each token, as many as are read: answers and padding are text."""
+    return functional.pad(numbers, (0, width - numbers.shape[1]))
+
+
+def rows_of(
+    model: Any, ids: Tensor, mask: Tensor, sequence: Tensor, row: Tensor, pixels: dict[str, Tensor] | None = None
+) -> Tensor:
+    """Logits of some rows, ``(rows, vocabulary)`` float32; of the others none are made, or few where there are pixels."""
     whole = model.get_base_model() if hasattr(model, "get_base_model") else model
+    if pixels:  # the whole model knows what becomes of them
+        columns = row.unique()
+        given = {name: value.to(model.device) for name, value in pixels.items()}
+        read = {"input_ids": ids.to(model.device), "attention_mask": mask.to(model.device), "use_cache": False}
+        logits = whole(**read, **given, logits_to_keep=columns).logits
+        return logits[sequence, torch.searchsorted(columns, row.contiguous())].float()
     body = whole.get_decoder()
     hidden = body(input_ids=ids.to(model.device), attention_mask=mask.to(model.device), use_cache=False)
     return whole.get_output_embeddings()(hidden.last_hidden_state[sequence, row]).float()

@@ -1,4 +1,5 @@
-"""POPE, GQA, AI2D and MMMU from a folder that a person has: Parquet files as they lie on the hub.
+"""POPE, GQA, AI2D and MMMU from a folder that a person has: Parquet files as they lie on the hub, or Arrow files as the
+library ``datasets`` leaves them (``save_to_disk``, its cache).
 
     suite = Suite(choices=load_pictures("pope", Path("data/POPE")))
 
@@ -27,18 +28,10 @@ def load_pictures(name: str, folder: Path, limit: int | None = None) -> tuple[Ch
 
     Args:
         name: pope, gqa, ai2d or mmmu.
-        folder: where its Parquet files are.
+        folder: where its Parquet or Arrow files are.
         limit: this many questions at most, evenly over the files' order.
     """
-    if name not in READERS:
-        raise ConfigError(
-            f"there is no picture set {name!r}.{did_you_mean(name, READERS)} There are: {', '.join(READERS)}."
-        )
-    files = sorted(folder.rglob("*.parquet"))
-    if not files:
-        raise ConfigError(
-            f"there is no Parquet file in {folder}. Put the files of the data set there, as they lie on the hub."
-        )
+    files = files_of(name, folder)
     try:
         items = list(READERS[name](files))
     except KeyError as error:
@@ -49,10 +42,32 @@ def load_pictures(name: str, folder: Path, limit: int | None = None) -> tuple[Ch
     return tuple(items[::step])
 
 
+def files_of(name: str, folder: Path) -> list[Path]:
+    """The files of the set of this name; an error where there is no such set, or none there."""
+    if name not in READERS:
+        raise ConfigError(
+            f"there is no picture set {name!r}.{did_you_mean(name, READERS)} There are: {', '.join(READERS)}."
+        )
+    files = sorted(folder.rglob("*.parquet")) or sorted(folder.rglob("*.arrow"))
+    if not files:
+        raise ConfigError(
+            f"there is no Parquet file in {folder} and no Arrow file. Put the files of the data set there, as they lie on "
+            "the hub, or save it there with save_to_disk."
+        )
+    return files
+
+
 def _rows(files: list[Path]) -> Iterator[Row]:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     for file in files:
+        if file.suffix == ".arrow":
+            with pa.memory_map(str(file)) as source:
+                for batch in pa.ipc.open_stream(source):
+                    for start in range(0, len(batch), 64):
+                        yield from batch.slice(start, 64).to_pylist()
+            continue
         for batch in pq.ParquetFile(file).iter_batches(64):
             yield from batch.to_pylist()
 

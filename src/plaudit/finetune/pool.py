@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from plaudit.finetune.gather import Part, Visit
+from plaudit.finetune.gather import Part, Visit, digest
 
 
 @dataclass(frozen=True)
@@ -82,19 +82,19 @@ def pools(visits: dict[Part, list[Visit]], held_out: float, seed: int) -> dict[P
 
 
 def sides(visits: dict[Part, list[Visit]], held_out: float, seed: int) -> dict[str, Part]:
-    """Which part each text belongs to, what a judge is shown and what one who acts is shown alike."""
+    """Which part each text and picture belongs to, what a judge is shown and what one who acts is shown alike."""
     met: dict[str, set[Part]] = {}
     for part, each in visits.items():
         for visit in each:
-            for text in (visit.text, visit.view):
+            for text in (visit.text, visit.view, *([digest(visit.image)] if visit.image else ())):
                 met.setdefault(text, set()).add(part)
     found: dict[str, Part] = {}
     for text, parts in met.items():
         if len(parts) == 1:
             (found[text],) = parts
         else:
-            digest = blake2b(text.encode("utf-8", "replace"), digest_size=8, salt=str(seed).encode()).digest()
-            found[text] = "held_out" if int.from_bytes(digest) / 2**64 < held_out else "train"
+            hashed = blake2b(text.encode("utf-8", "replace"), digest_size=8, salt=str(seed).encode()).digest()
+            found[text] = "held_out" if int.from_bytes(hashed) / 2**64 < held_out else "train"
     return found
 
 
@@ -115,7 +115,11 @@ def states(visits: Sequence[Visit], side: dict[str, Part], part: Part, low: floa
     for before, after in pairs(visits):
         changes.setdefault(after.text, []).append((after.truth - before.truth) / scale)
     nothing = [float("nan")]
-    return [State(v, float(np.mean(values[t])), float(np.mean(changes.get(t, nothing)))) for t, v in first.items()]
+    return [
+        State(v, float(np.mean(values[t])), float(np.mean(changes.get(t, nothing))))
+        for t, v in first.items()
+        if not v.image or side[digest(v.image)] == part
+    ]
 
 
 def moves(steps: Sequence[tuple[Visit, Visit]], side: dict[str, Part], part: Part) -> list[Move]:

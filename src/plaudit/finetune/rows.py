@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from plaudit.finetune.gather import Part, Visit
+from plaudit.finetune.gather import Part, Visit, digest
 from plaudit.store import read_table
 
 
@@ -48,13 +48,30 @@ class Row:
     ended: list[bool] = field(default_factory=list)
     """Whether their episodes ended there: such a state says by itself that all is won or lost."""
     image: dict[str, Any] | None = None
-    """caption: the picture, ``{"bytes": PNG, "path": None}``."""
+    """caption, and progress by pictures: what is seen, ``{"bytes": PNG, "path": None}``."""
+    first_image: dict[str, Any] | None = None
+    """compare by pictures: of the observation in the first seat."""
+    second_image: dict[str, Any] | None = None
+    """compare by pictures: of the observation in the second seat."""
 
     def texts(self) -> list[str]:
         """The states that it shows, in words."""
         seated = [self.first, self.second] if self.kind in ("compare", "next") else []
         caption = [self.answer] if self.kind == "caption" else []
         return [text for text in (self.observation, self.following, *seated, *caption) if text]
+
+    def pictures(self) -> list[str]:
+        """The pictures that it shows, by their hashes."""
+        return [digest(image["bytes"]) for image in map(self.__getattribute__, IMAGES) if image]
+
+
+IMAGES = ("image", "first_image", "second_image")
+"""Columns of a row that hold pictures."""
+
+
+def shown(visit: Visit) -> dict[str, Any] | None:
+    """A state's picture as a row holds it."""
+    return {"bytes": visit.image, "path": None} if visit.image else None
 
 
 def load_rows(folder: Path, part: Part) -> list[dict[str, Any]]:

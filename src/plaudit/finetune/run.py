@@ -76,6 +76,10 @@ def finetune(
     """These stages in this folder; goes on where an earlier call with the same settings stopped."""
     validate(config)
     config = dataclasses.replace(config, world=settled_world(config.world))
+    if "train" in stages:
+        from plaudit.finetune.teach import check
+
+        check(config)
     run = Finetune.create(Path(folder), config)
     run.shared = shared
     with run.lock():
@@ -100,9 +104,11 @@ def next_step(run: Finetune) -> str:
     if run.finished("export") is None:
         return f"{page}data: {run.folder / 'data'}"
     world = ":".join(filter(None, (run.config.world.name, run.config.world.task)))
-    spec, folder = run.config.llm.model, run.folder
+    spec, folder, ask = run.config.llm.model, run.folder, run.config.ask
     route = "llm" if set(run.config.lora.kinds) == {"action"} else "preference"
     if (folder / "export" / "adapter.gguf").is_file():
         return f"{page}use it: plaudit run {world} --route {route} --llm {folder / 'export' / 'adapter.gguf'}"
     named = spec if spec.startswith("transformers:") else f"transformers:{spec}"
-    return f"{page}use it: plaudit run {world} --route {route} --llm {named} --llm.adapter {folder / 'train' / 'adapter'}"
+    how = f" --judge.prompt {ask.prompt}" * bool(ask.prompt) + f" --judge.input {ask.input}" * (ask.input != "text")
+    adapter = f"{folder / 'train' / 'adapter'}{how if route == 'preference' else ''}"
+    return f"{page}use it: plaudit run {world} --route {route} --llm {named} --llm.adapter {adapter}"

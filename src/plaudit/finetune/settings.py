@@ -59,6 +59,8 @@ class AskConfig:
     """The judge's protocol: see plaudit list --protocols."""
     prompt: str = ""
     """The judge's prompt, by name or path; empty for the protocol's own."""
+    input: Literal["text", "image", "both"] = "text"
+    """What the judge will be shown (judge.input): the description, the world's picture, or both."""
     act: str = ""
     """The acting model's prompt, by name or path; empty for plaudit's own."""
 
@@ -83,6 +85,8 @@ class LoraConfig:
     """Share of what the matrices read that is left out by chance while they are taught."""
     targets: tuple[str, ...] = ()
     """Layers that get some, by the ends of their names (q_proj, v_proj, ...); none takes all linear ones."""
+    vision: bool = False
+    """Of a model that sees, teach the layers that see, too; else those of its language model alone."""
     learning_rate: float = 5e-4
     """Adam's largest step size; it rises over the first tenth of the steps and then falls to 0."""
     clip: float = 1.0
@@ -114,6 +118,10 @@ class MeasureConfig:
     """Draws of these examples."""
     questions: int = 100
     """Held-out examples of each taught kind that are asked behind them; 0 takes all."""
+    pictures: tuple[str, ...] = ()
+    """For a model that sees: sets that are here as files, such as pope:data/POPE (pope, gqa, ai2d, mmmu)."""
+    most_pictures: int = 500
+    """Questions of each of these sets at most, evenly over the files."""
 
 
 @dataclass(frozen=True)
@@ -182,10 +190,12 @@ def validate(config: FinetuneConfig) -> None:
         ("measure.every", measure.every >= 0, "0 or more", measure.every),
         ("measure.shots", all(count >= 1 for count in measure.shots), "at least 1 each", measure.shots),
         ("measure.draws", measure.draws >= 1, "at least 1", measure.draws),
+        ("measure.questions", measure.questions >= 0, "0 or more", measure.questions),
+        ("measure.most_pictures", measure.most_pictures >= 1, "at least 1", measure.most_pictures),
+        ("measure.pictures", all(":" in each for each in measure.pictures), "NAME:FOLDER each", measure.pictures),
         ("arms.episodes", config.arms.episodes >= 1, "at least 1", config.arms.episodes),
         ("arms.seeds", config.arms.seeds >= 1, "at least 1", config.arms.seeds),
         ("arms.steps", config.arms.steps >= 0, "0 or more", config.arms.steps),
-        ("measure.questions", measure.questions >= 0, "0 or more", measure.questions),
     ]
     for path, holds, wanted, value in rules:
         if not holds:
@@ -194,7 +204,7 @@ def validate(config: FinetuneConfig) -> None:
 
 def _teaching(lora: LoraConfig) -> list[tuple[str, bool, str, Any]]:
     """The rules of ``[lora]``: a setting, whether it keeps its rule, the rule in words, and its value."""
-    taught = KINDS[:-1]  # a caption's picture would not be seen: only texts are taught
+    taught = KINDS
     whole = ("steps", "batch", "rank", "windows")
     positive, free = ("learning_rate", "clip"), ("alpha", "kl", "replay", "examples", "threads")
     return [

@@ -27,7 +27,7 @@ from plaudit.finetune.card import card, counts
 from plaudit.finetune.gather import EXPERTS, PARTS, Part, Visit, copies, gather, sources_of
 from plaudit.finetune.lessons import fields, wordings
 from plaudit.finetune.pool import Pool, pools
-from plaudit.finetune.rows import Row
+from plaudit.finetune.rows import IMAGES, Row
 from plaudit.finetune.settings import USUAL, FinetuneConfig, validate
 from plaudit.finetune.tasks import MAKERS
 from plaudit.stages.parts import make_world
@@ -53,8 +53,9 @@ def synthesize(config: FinetuneConfig, folder: Path) -> Path:
     world = make_world(config.world)
     kinds = wanted_kinds(config, world)
     names = named_prompts(config, kinds)
+    pictured = "caption" in kinds or config.ask.input != "text"
     with progress("synthesize", config.data.steps) as advance:
-        visits = {part: gather(config, part, "caption" in kinds, advance) for part in PARTS}
+        visits = {part: gather(config, part, pictured, advance) for part in PARTS}
     kinds = [kind for kind in kinds if shown(config, kind, visits["train"])]
     material = pools(visits, config.data.held_out, config.seed)
     rows = {part: make(config, material[part], kinds, names) for part in PARTS}
@@ -91,7 +92,8 @@ def shown(config: FinetuneConfig, kind: str, visits: list[Visit]) -> bool:
     if kind in ("compare", "progress") and len(known) < 2:
         what = "tells no progress and has no value(obs)" if not known else "shows the same progress in all that was met"
         missing = f"the world {title(config.world.name)!r} {what}"
-    if kind == "caption" and not any(v.image for v in visits):
+    sees = kind == "caption" or (kind in ("compare", "progress") and config.ask.input != "text")
+    if sees and not any(v.image for v in visits):
         missing = f"the world {title(config.world.name)!r} draws no pictures"
     if missing and kind in config.data.kinds:
         others = [k for k in USUAL if k not in ("compare", "progress", "caption")]
@@ -104,7 +106,7 @@ def named_prompts(config: FinetuneConfig, kinds: list[str]) -> dict[str, list[st
     found = {kind: wordings(kind, config.ask, config.data.wordings) for kind in kinds}
     for kind, names in found.items():
         for name in names:
-            prompts.load(name).require(*fields(kind, config.ask.protocol))
+            prompts.load(name).require(*fields(kind, config.ask.protocol, config.ask.input))
     return found
 
 
@@ -119,6 +121,8 @@ def make(config: FinetuneConfig, pool: Pool, kinds: list[str], names: dict[str, 
     for kind in kinds:
         rng = np.random.default_rng([config.seed, PARTS.index(pool.part), list(MAKERS).index(kind)])
         made = MAKERS[kind](pool, config.data, wanted(config, pool.part), rng)
+        if config.ask.input == "text" and kind != "caption":
+            made = [replace(row, image=None, first_image=None, second_image=None) for row in made]
         rows += [replace(row, wording=names[kind][i // 2 % len(names[kind])]) for i, row in enumerate(made)]
     return rows
 
@@ -181,23 +185,23 @@ def write_rows(path: Path, rows: list[Row], told: dict[str, str]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    pictures = any(row.image for row in rows)
+    pictures = [name for name in IMAGES if any(getattr(row, name) for row in rows)]
     lists = {name: pa.string() for name in ("allowed", "sources", "secrets")} | dict.fromkeys(
         ("seeds", "steps"), pa.int64()
     )
     lists["ended"] = pa.bool_()
     columns: dict[str, Any] = {"kind": pa.string()} | dict.fromkeys(told, pa.string())
     for name in asdict(rows[0]) if rows else ():
-        if name != "image":
+        if name not in IMAGES:
             columns[name] = pa.list_(lists[name]) if name in lists else pa.string()
     columns |= dict.fromkeys(("value", "gap"), pa.float64())
     features: dict[str, Any] = {}
     for name, kind in columns.items():
         value = {"dtype": str(lists.get(name, kind)).replace("double", "float64"), "_type": "Value"}
         features[name] = {"feature": value, "_type": "List"} if name in lists else value
-    if pictures:
-        columns["image"] = pa.struct({"bytes": pa.binary(), "path": pa.string()})
-        features["image"] = {"_type": "Image"}
+    for name in pictures:
+        columns[name] = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+        features[name] = {"_type": "Image"}
     schema = pa.schema(columns, metadata={"huggingface": json.dumps({"info": {"features": features}})})
     plain = [{k: None if isinstance(v, float) and math.isnan(v) else v for k, v in asdict(r).items()} for r in rows]
     with atomic(path) as file:

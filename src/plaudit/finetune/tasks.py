@@ -15,7 +15,7 @@ import numpy as np
 from numpy.random import Generator
 
 from plaudit.finetune.pool import Move, Pool, State
-from plaudit.finetune.rows import Row, met
+from plaudit.finetune.rows import Row, met, shown
 from plaudit.finetune.settings import DataConfig
 from plaudit.judging.selection import evenly
 
@@ -55,7 +55,9 @@ def compare(pool: Pool, data: DataConfig, count: int, rng: Generator) -> list[Ro
         a, b = pairs[index]
         seats = seated(a.visit.text, b.visit.text, turn)
         where = met(*((a.visit, b.visit) if seats["answer"] == "A" else (b.visit, a.visit)))
-        rows.append(Row("compare", value=a.value, gap=a.value - b.value, **seats, **where))
+        seen = [shown(state.visit) for state in ((a, b) if seats["answer"] == "A" else (b, a))]
+        images: dict[str, Any] = {"first_image": seen[0], "second_image": seen[1]}
+        rows.append(Row("compare", value=a.value, gap=a.value - b.value, **images, **seats, **where))
     return rows
 
 
@@ -86,7 +88,8 @@ def draw_pairs(
         among = split[at][int(rng.integers(len(split[at])))]
         one, other = (part[int(rng.integers(len(part)))] for part in (among, every[at]))
         worse, better = sorted((one, other), key=lambda state: state.value)
-        if better.value - worse.value >= gap:
+        alike = better.visit.image and better.visit.image == worse.visit.image  # a judge that sees could not tell
+        if better.value - worse.value >= gap and not alike:
             found.setdefault((better.visit.text, worse.visit.text), (better, worse))
 
 
@@ -109,7 +112,7 @@ def progress(pool: Pool, data: DataConfig, count: int, rng: Generator) -> list[R
 
 def _progress(state: State, answer: str) -> Row:
     seen = state.visit
-    return Row("progress", answer, seen.text, value=state.value, gap=state.change, **met(seen))
+    return Row("progress", answer, seen.text, value=state.value, gap=state.change, image=shown(seen), **met(seen))
 
 
 def thirds(values: Sequence[float], gap: float) -> tuple[float, float]:
@@ -178,8 +181,7 @@ def caption(pool: Pool, data: DataConfig, count: int, rng: Generator) -> list[Ro
     """Pictures of distinct states with what is said of them, drawn evenly over levels."""
     seen = [s for s in pool.states if s.visit.image]
     chosen = _evenly(seen, [level(s.value) for s in seen], count, rng)
-    rows = [(s.visit, {"bytes": s.visit.image, "path": None}, s.value) for s in chosen]
-    return [Row("caption", visit.text, value=value, image=image, **met(visit)) for visit, image, value in rows]
+    return [Row("caption", s.visit.text, value=s.value, image=shown(s.visit), **met(s.visit)) for s in chosen]
 
 
 MAKERS: dict[str, Callable[[Pool, DataConfig, int, Generator], list[Row]]] = {

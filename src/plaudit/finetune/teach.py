@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,8 +25,10 @@ from plaudit.errors import ConfigError, LLMError
 from plaudit.finetune import skill
 from plaudit.finetune.gather import PARTS, Part
 from plaudit.finetune.lessons import OWN, Lesson, lesson
+from plaudit.finetune.picture_sets import files_of
 from plaudit.finetune.rows import load_rows
 from plaudit.finetune.settings import FinetuneConfig
+from plaudit.llms import transformers_files as files
 from plaudit.llms.gguf_adapter import NOTED, ROLES
 from plaudit.store import load_tree, read_table, save_tree, write_json, write_table
 
@@ -51,6 +54,8 @@ def train(run: Finetune) -> None:
     rows = {part: examples(run, part) for part in PARTS}
     with base(config) as llm:
         told = {part: [lesson(row, config.ask.protocol) for row in rows[part]] for part in PARTS}
+        if not llm.sees and any(each.images for part in PARTS for each in told[part]):
+            raise _blind(config)
         taught, kept = ([encode(llm, each) for each in told[part]] for part in ("train", "held_out"))
         asked = fingerprint(llm.name, _digest(run), [repr(each) for each in told["held_out"]])
         before = _once(run, f"before-{asked}.parquet", lambda: answered(llm, told["held_out"], kept, "ask before"))
@@ -116,13 +121,35 @@ def base_spec(config: FinetuneConfig) -> str:
     return config.llm.model.removeprefix("transformers:")
 
 
+def check(config: FinetuneConfig) -> None:
+    """Raise where pictures are to be shown to a model that takes none, as far as that is known before it is loaded."""
+    spec, sets = base_spec(config), config.measure.pictures
+    for name, _, folder in (each.partition(":") for each in sets):
+        files_of(name, Path(folder))
+    pictures = "caption" in config.lora.kinds or config.ask.input != "text" or sets
+    if pictures and not _served(spec) and files.takes_images(spec) is False:
+        raise _blind(config)
+
+
+def _served(spec: str) -> bool:
+    return spec.startswith(("http://", "https://", "openai"))
+
+
+def _blind(config: FinetuneConfig) -> ConfigError:
+    return ConfigError(
+        f"the model {base_spec(config)!r} reads text only, and cannot be shown pictures. Name a vision-language model "
+        "(--llm transformers:FOLDER), or leave caption out of --lora.kinds, set --ask.input text and leave out "
+        "--measure.pictures."
+    )
+
+
 @contextlib.contextmanager
 def base(config: FinetuneConfig, adapter: str = "") -> Iterator[TransformersLLM]:
     """The model that is taught, in PyTorch; a GGUF file is turned into what PyTorch reads."""
     from plaudit import registry
 
     spec = base_spec(config)
-    if spec.startswith(("http://", "https://", "openai")):
+    if _served(spec):
         raise ConfigError(
             f"a model behind a server cannot be taught: {spec}. Give --llm embedded or transformers:FOLDER"
         )

@@ -45,6 +45,15 @@ class Image:
         digest = hashlib.sha256(f"{pixels.shape[1]}x{pixels.shape[0]}:".encode() + pixels.tobytes()).hexdigest()
         return cls(digest, file.getvalue())
 
+    @classmethod
+    def read(cls, file: bytes) -> Image:
+        """The picture in a file's bytes, such as PNG or JPEG."""
+        import numpy as np
+        from PIL import Image as Pillow
+
+        with Pillow.open(io.BytesIO(file)) as picture:
+            return cls.of(np.asarray(picture.convert("RGB")))
+
 
 @dataclass(frozen=True)
 class Request:

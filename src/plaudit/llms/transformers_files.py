@@ -14,7 +14,7 @@ import re
 import shutil
 import struct
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -186,3 +186,20 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
+
+
+def language_layers(model: Any, ends: Sequence[str] | str | None) -> list[str]:
+    """Linear layers of a vision-language model's language part, by their whole names; those whose names end so, or all."""
+    from torch.nn import Linear
+
+    inside = model.get_decoder()
+    (root,) = (name for name, module in model.named_modules() if module is inside)
+    names = [f"{root}.{name}" for name, module in inside.named_modules() if isinstance(module, Linear)]
+    if isinstance(ends, list):
+        names = [name for name in names if name.endswith(tuple(f".{end}" for end in ends))]
+        if not names:
+            raise ConfigError(
+                f"lora.targets: the language model has no linear layer whose name ends in {', '.join(ends)}. Leave it "
+                "out for all of them, or set --lora.vision for those that see."
+            )
+    return names

@@ -146,12 +146,16 @@ class TransformersLLM(LocalLLM):
         self._end_tokens = {*self._tokenizer.convert_tokens_to_ids(sorted(named)), self._tokenizer.eos_token_id}
         self._end_tokens |= set(ends) if isinstance(ends, list) else {ends}
 
-    def teach(self, **settings: Any) -> Any:
+    def teach(self, vision: bool = False, **settings: Any) -> Any:
         """Put LoRA matrices into the model (settings of peft's LoraConfig) and return it; the base's weights stay frozen.
 
-        What is asked afterwards is asked of the model as it has been taught by then.
+        What is asked afterwards is asked of the model as it has been taught by then. Of a model that sees, the layers of
+        its language model are taught; with ``vision`` those that see, too.
         """
         from peft import LoraConfig, get_peft_model
+
+        if self.sees and not vision:
+            settings["target_modules"] = files.language_layers(self._model, settings.get("target_modules"))
 
         with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of peft about transformers
             self._model = get_peft_model(self._model, LoraConfig(task_type="CAUSAL_LM", **settings))
@@ -331,16 +335,18 @@ class TransformersLLM(LocalLLM):
     def _extras(self, strand: Strand) -> dict[str, Any]:
         """Pixels and kinds of tokens beside a prompt with images; the model finds the positions itself."""
         torch = self._torch
-        seen = dict(self._seen(strand.tasks[0].request))
-        length = seen.pop("input_ids").shape[1]
-        seen.pop("attention_mask", None)
+        task = strand.tasks[0]
+        seen, length = self.pixels(task.request), len(task.prompt)
         more = torch.zeros((1, len(strand.path) - length), dtype=torch.long)
         for key, value in seen.items():
-            if getattr(value, "shape", None) == (1, length):  # one number for each token
+            if value.shape == (1, length):  # one number for each token
                 seen[key] = torch.cat([value, more.to(value.dtype)], dim=1)
-            elif getattr(value, "is_floating_point", bool)():
-                seen[key] = value.to(self._model.dtype)
         return seen | {"position_ids": None}
+
+    def pixels(self, request: Request) -> dict[str, Any]:
+        """What a model that sees takes of a prompt with images beside its tokens: pixels, kinds of tokens."""
+        seen = {k: v for k, v in self._seen(request).items() if k not in ("input_ids", "attention_mask")}
+        return {k: v.to(self._model.dtype) if v.is_floating_point() else v for k, v in seen.items()}
 
     def _beginning(self, tokens: Tokens, count: int) -> Any:
         """A cache that holds these tokens for so many prompts; what was evaluated before is not again."""
