@@ -48,10 +48,10 @@ class Lesson:
     """The answers that are weighed, as they follow the prompt; of action and caption the right one alone."""
     right: int | None
     """Index of the right answer; None where there are two questions."""
-    choices: tuple[str, ...] = ()
-    """Of an action: all that could be done, as the acting model chooses among it; empty where it has to write one."""
     images: tuple[tuple[Image, ...], ...] = ()
     """The pictures of each question, before which they stand; empty where there are none."""
+    choices: tuple[str, ...] = ()
+    """Of an action: all that could be done, as the acting model chooses among it; empty where it has to write one."""
 
 
 def scores(protocol: str) -> bool:
@@ -98,7 +98,7 @@ def lesson(row: Mapping[str, Any], protocol: str) -> Lesson:
         text = prompt.fill(goal=goal, rules=row["rules"], observation=row["observation"], **empty)
         allowed = dict.fromkeys(row.get("allowed") or ())
         choices = tuple(f" {word}" for word in allowed) if len(allowed) > 1 and answer in allowed else ()
-        return Lesson(kind, (text,), (f" {answer}",), 0, choices)
+        return Lesson(kind, (text,), (f" {answer}",), 0, choices=choices)
     if kind == "caption":
         return _pictured(Lesson(kind, (prompt.fill(goal=goal),), (f" {answer}",), 0), _pictures(row, "image"))
     text = prompt.fill(**{name: row[name] for name in fields(kind, protocol)})
