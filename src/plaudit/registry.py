@@ -61,7 +61,10 @@ KINDS: dict[str, dict[str, Entry]] = {
         "count": Entry("plaudit.routes.controls:Count"),
         "expert": Entry("plaudit.routes.controls:Expert"),
     },
-    "analyses": {},
+    "analyses": {
+        "dynamics": Entry("plaudit.analyze.dynamics:Dynamics"),
+        "granularity": Entry("plaudit.analyze.granularity:Granularity"),
+    },
 }
 
 

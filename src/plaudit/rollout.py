@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -190,6 +190,8 @@ class Step:
     """Picture of the world after the step, ``(height, width, 3)`` uint8, or None."""
     progress: float = float("nan")
     """The world's own progress, for measuring only; NaN where it tells none."""
+    taken: Any = None
+    """The action itself, as the world takes it; None at the start."""
 
 
 def record_episode(world: World, policy: Policy, seed: int, max_steps: int = 200) -> list[Step]:
@@ -209,7 +211,21 @@ def episode_steps(world: World, policy: Policy, seed: int, pictures: bool = True
         word = world.action_word(action, world.actions(before))
         success, frame = bool(info.get("success", False)), world.render() if pictures else None
         far = float(info.get("progress", "nan"))
-        yield Step(number, word, world.describe(observation), observation, float(reward), success, frame, far)
+        yield Step(number, word, world.describe(observation), observation, float(reward), success, frame, far, action)
         if terminated or truncated:
             return
         before = observation
+
+
+def replay(world: World, seed: int, actions: Iterable[Any]) -> list[Any]:
+    """What is seen after each of these actions from the start of this seed's episode, the start first.
+
+    The list is shorter where the episode ends before. So a state is come to again, and something else can be tried in it.
+    """
+    seen = [world.reset(seed=seed)[0]]
+    for action in actions:
+        observation, _, terminated, truncated, _ = world.step(action)
+        seen.append(observation)
+        if terminated or truncated:
+            break
+    return seen
