@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -217,15 +217,32 @@ def episode_steps(world: World, policy: Policy, seed: int, pictures: bool = True
         before = observation
 
 
-def replay(world: World, seed: int, actions: Iterable[Any]) -> list[Any]:
-    """What is seen after each of these actions from the start of this seed's episode, the start first.
+def replays(envs: VectorEnv, seed: int, way: Sequence[Any], tails: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """What is seen at the end of this way and behind it, for each of some tails of equal length.
 
-    The list is shorter where the episode ends before. So a state is come to again, and something else can be tried in it.
+    The way begins with this seed's episode, so a state is come to again and something else can be tried in it. A list is
+    shorter where the episode ends, and empty where it ends on the way.
     """
-    seen = [world.reset(seed=seed)[0]]
-    for action in actions:
-        observation, _, terminated, truncated, _ = world.step(action)
-        seen.append(observation)
-        if terminated or truncated:
-            break
+    found = list[list[Any]]()
+    for start in range(0, len(tails), envs.num_envs):
+        part = tails[start : start + envs.num_envs]
+        found += _replay(envs, seed, way, [*part, *[part[-1]] * (envs.num_envs - len(part))])[: len(part)]
+    return found
+
+
+def _replay(envs: VectorEnv, seed: int, way: Sequence[Any], tails: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    seen, running = [list[Any]() for _ in tails], np.ones(envs.num_envs, bool)
+    led_to, _ = envs.reset(seed=[seed] * envs.num_envs)
+    ended = np.zeros(envs.num_envs, bool)
+    for number in range(len(way) + len(tails[0]) + 1):
+        if number:
+            at = number - 1
+            actions = [way[at] if at < len(way) else tail[at - len(way)] for tail in tails]
+            observations, _, terminated, truncated, infos = envs.step(np.array(actions))
+            ended = terminated | truncated
+            led_to = step_observations(observations, infos, ended)
+        for copy, one in enumerate(rows(led_to) if number >= len(way) else ()):
+            if running[copy]:
+                seen[copy].append(one)
+        running &= ~ended
     return seen

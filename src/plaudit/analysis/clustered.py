@@ -1,10 +1,12 @@
-"""Means with intervals where the things that are counted belong together: questions of one episode, pairs that share a text.
+"""Means with intervals where what is counted belongs together: questions of one episode, pairs that share a text.
 
-Questions about one episode are no independent draws, so whole episodes are drawn anew (the cluster bootstrap: Cameron,
-Gelbach and Miller 2008, "Bootstrap-Based Improvements for Inference with Clustered Errors"). Pairs that share an item are
-handled by drawing the items; a pair counts as often as both of its items were drawn, multiplied (Davezies,
-D'Haultfoeuille and Guyonvarch 2021, "Empirical Process Results for Exchangeable Arrays", the pigeonhole bootstrap).
-Pure functions on arrays; leaves out scores over seeds: :mod:`plaudit.analysis.statistics`.
+Questions about one episode are no independent draws. Their mean's interval comes from the spread of whole episodes'
+residuals, with Student's t of as many degrees of freedom as there are episodes but one (Cameron and Miller 2015, "A
+Practitioner's Guide to Cluster-Robust Inference", equations 11 and 24): with the ten or twenty episodes of a probe the
+percentile bootstrap over episodes holds the truth too seldom. It is never narrower than for independent draws. Pairs that
+share an item are handled by drawing the items; a pair counts as often as both of its items were drawn, multiplied
+(Davezies, D'Haultfoeuille and Guyonvarch 2021, "Empirical Process Results for Exchangeable Arrays", the pigeonhole
+bootstrap). Pure functions on arrays; leaves out scores over seeds: :mod:`plaudit.analysis.statistics`.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 
 from plaudit.intervals import wilson
 
@@ -37,29 +40,35 @@ class Mean:
     """What they belong to, counted."""
 
 
-def clustered(
-    values: ArrayLike, clusters: ArrayLike, weights: ArrayLike | None = None, share: bool = True, seed: int = 0
-) -> Mean:
-    """The mean of these values, at least one, with the percentile interval of the cluster bootstrap.
+def clustered(values: ArrayLike, clusters: ArrayLike, weights: ArrayLike | None = None, share: bool = True) -> Mean:
+    """The mean of these values, at least one, with a 95% interval that knows which of them belong together.
 
     Args:
         values: ``(n,)`` finite numbers.
         clusters: ``(n,)`` numbers of what each belongs to.
         weights: ``(n,)`` how much each counts; equally where None.
-        share: whether values are rights and wrongs; where all are the same, resampling has nothing to vary, and the
-            interval is Wilson's, with as many trials as there are clusters.
-        seed: of the draws.
+        share: whether they are rights and wrongs, between 0 and 1. Where all are the same they have no spread to go by, and
+            the interval is Wilson's, with as many trials as there are clusters.
     """
     numbers, weight, row = _checked(values, weights, clusters)
-    groups = int(row.max()) + 1
-    total, mass = (np.bincount(row, each, groups) for each in (weight * numbers, weight))
-    value = float(total.sum() / mass.sum())
+    groups, mass = int(row.max()) + 1, weight.sum()
+    value = float((weight * numbers).sum() / mass)
     if share and len(np.unique(numbers)) == 1 and numbers[0] in (0.0, 1.0):
         return Mean(value, *wilson(value, groups), len(numbers), groups)
-    drawn = np.random.default_rng(seed).integers(0, groups, (RESAMPLES, groups))
-    means = total[drawn].sum(axis=1) / mass[drawn].sum(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Mean(value, float(low), float(high), len(numbers), groups)
+    half = max(
+        _half(weight * (numbers - value), row, mass), _half(weight * (numbers - value), np.arange(len(row)), mass)
+    )
+    low, high = value - half, value + half
+    return Mean(value, max(0.0, low) if share else low, min(1.0, high) if share else high, len(numbers), groups)
+
+
+def _half(residuals: NDArray[np.float64], row: NDArray[np.int64], mass: float) -> float:
+    """Half width of the interval, from the sums of the residuals of each cluster; without end for one cluster."""
+    sums = np.bincount(row, residuals)
+    if len(sums) < 2:
+        return float("inf")
+    deviation = np.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum()) / mass
+    return float(stats.t.ppf(0.975, len(sums) - 1) * deviation)
 
 
 def of_pairs(values: ArrayLike, first: ArrayLike, second: ArrayLike, seed: int = 0) -> Mean:

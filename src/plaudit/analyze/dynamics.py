@@ -16,20 +16,24 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from gymnasium.vector import VectorEnv
 
 from plaudit.analysis.clustered import ENOUGH, Mean
 from plaudit.analyze import asking
 from plaudit.analyze.asking import Answer, measure
 from plaudit.analyze.base import Analysis, Finding, Measure, Passage, Plot, Subject
-from plaudit.analyze.probes import KINDS, MAKERS, Material, by_action_alone
+from plaudit.analyze.probes import KINDS, MAKERS, Material, Probe, by_action_alone
 from plaudit.analyze.skill import Skill, as_judge, as_policy, in_run
-from plaudit.analyze.transitions import Copies, Transition, play
+from plaudit.analyze.transitions import COPIES, Copies, Transition, play
 from plaudit.console import progress
+from plaudit.envs.base import World
 from plaudit.errors import ConfigError
 from plaudit.report.dots import Row, Spot, dot_rows, spots
 from plaudit.report.words import percent
-from plaudit.stages.parts import make_world
+from plaudit.stages.parts import make_envs, make_world
 from plaudit.store import write_table
+
+TITLE = "Share of right answers for each probe and each kind of wrong answer"
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,9 @@ class Dynamics(Analysis):
     def find(self, subject: Subject, options: DynamicsOptions) -> Finding:
         others = [earlier(Path(folder)) for folder in options.beside]
         seed, world = subject.config.seed, make_world(subject.config.world)
+        envs = make_envs(subject.config.world, COPIES)
         try:
-            transitions, copies, probes = _probes(world, options, seed)
+            transitions, copies, probes = _probes(world, envs, options, seed)
             with subject.llm() as llm:
                 wording = "-b" if options.wording == "b" else ""
                 answers, unanswered = asking.ask(llm, world.goal, probes, wording, options.chat)
@@ -75,19 +80,22 @@ class Dynamics(Analysis):
                 policy = as_policy(subject, world, llm, transitions, 2 * options.states, seed)
         finally:
             world.close()
+            envs.close()
         write_table(subject.folder / "probes.parquet", [asking.row(answer) for answer in answers])
         return _finding(subject, answers, unanswered, copies, judge, policy, others)
 
 
-def _probes(world: Any, options: DynamicsOptions, seed: int) -> tuple[list[Transition], Copies, list[Any]]:
+def _probes(
+    world: World, envs: VectorEnv, options: DynamicsOptions, seed: int
+) -> tuple[list[Transition], Copies, list[Probe]]:
     with progress("episodes", options.episodes) as advance:
         transitions = play(world, options.episodes, options.max_steps, seed, advance)
     if not transitions:
         raise ConfigError("no episode has a step: --dynamics.episodes and --dynamics.max-steps must be at least 1.")
-    copies = Copies(world, list(dict(t.taken for t in transitions).items()))
+    copies = Copies(world, envs, list(dict(t.taken for t in transitions).items()))
     horizon = copies.depth(transitions[0], options.horizon, options.rollouts)
     material, rng = Material(transitions, copies, horizon, options.rollouts), np.random.default_rng([seed, 3])
-    chosen, probes = material.chosen(options.states, rng), []
+    chosen, probes = material.chosen(options.states, rng), list[Probe]()
     with progress("other outcomes", len(KINDS)) as advance:
         for make in MAKERS.values():
             probes += list(make(material, chosen, rng))
@@ -131,7 +139,7 @@ def _finding(
         plots=[
             Plot(
                 "What the model knows of the world",
-                dot_rows([Row(m.name, m.value, m.low, m.high) for m in rows if m.value is not None], 0.5, whole_title),
+                dot_rows([Row(m.name, m.value, m.low, m.high) for m in rows if m.value is not None], 0.5, TITLE),
                 "Share of right answers with its 95% interval; the line is a coin.",
             ),
             beside_plot([point, *others]),
@@ -142,19 +150,24 @@ def _finding(
     )
 
 
-whole_title = "Share of right answers for each probe and each kind of wrong answer"
-
-
 def headline(whole: Mean, judge: Skill, policy: Skill) -> str:
     """The result in one sentence."""
     share = f"{percent(whole.value, 1)} ({percent(whole.low, 1)} to {percent(whole.high, 1)})"
-    knows = "better than a coin" if whole.low > 0.5 else "worse than a coin" if whole.high < 0.5 else "no better than a coin"
+    knows = (
+        "better than a coin"
+        if whole.low > 0.5
+        else "worse than a coin"
+        if whole.high < 0.5
+        else "no better than a coin"
+    )
     text = f"Of what its actions do the model tells {share} rightly, {knows}"
     said = []
     if judge.mean is not None:
         said.append(f"orders {percent(judge.mean.value, 1)} of pairs as progress does")
     if policy.mean is not None:
-        said.append(f"acts as the expert in {percent(policy.mean.value, 1)} of states (chance {percent(policy.chance, 1)})")
+        said.append(
+            f"acts as the expert in {percent(policy.mean.value, 1)} of states (chance {percent(policy.chance, 1)})"
+        )
     return f"{text}; it {' and '.join(said)}." if said else f"{text}."
 
 
@@ -173,7 +186,9 @@ def warnings(answers: Sequence[Answer], unanswered: int, copies: Copies) -> list
     if unanswered:
         found.append(f"{unanswered} probes have no answer: the model failed. They count for nothing.")
     if copies.lost:
-        found.append(f"{copies.lost} times a state was not come to again by its own actions; what it is about is left out.")
+        found.append(
+            f"{copies.lost} times a state was not come to again by its own actions; what it is about is left out."
+        )
     if copies.sampled:
         found.append(
             f"reachable: in {copies.sampled} states not all ways could be tried; what cannot be reached there is what no "

@@ -23,7 +23,7 @@ from plaudit.analysis.statistics import MIN_SEEDS, interval
 from plaudit.analyze.base import Analysis, Finding, Measure, Plot, Subject, Table
 from plaudit.config import RunConfig
 from plaudit.console import console
-from plaudit.errors import ConfigError, PlauditError, did_you_mean
+from plaudit.errors import ConfigError, did_you_mean
 from plaudit.intervals import wilson
 from plaudit.report.dots import Row, dot_rows
 from plaudit.report.words import LABELS, SLOTS, percent
@@ -126,7 +126,9 @@ def tell(folder: Path, configs: Sequence[tuple[str, RunConfig]]) -> None:
         show(estimates, config)
         hours += sum(each.hours for each in estimates)
     if hours:
-        console.print(f"in all about {max(1, round(60 * hours))} min; stopped, it goes on by the same command", markup=False)
+        console.print(
+            f"in all about {max(1, round(60 * hours))} min; stopped, it goes on by the same command", markup=False
+        )
 
 
 def outcomes(level: str, config: RunConfig, folder: Path) -> list[Outcome]:
@@ -210,6 +212,8 @@ def warnings(subject: Subject, found: Sequence[Outcome]) -> list[str]:
     """What speaks against the numbers."""
     said = []
     if (seeds := subject.config.train.seeds) < MIN_SEEDS:
-        said.append(f"{seeds} trained agents of each kind carry no claim and get no interval. More: --train.seeds {MIN_SEEDS}")
+        said.append(
+            f"{seeds} trained agents of each kind carry no claim and get no interval. More: --train.seeds {MIN_SEEDS}"
+        )
     said += list(dict.fromkeys(f"{o.level}, {LABELS[o.arm]}: {o.note}" for o in found if o.success is None))
     return said

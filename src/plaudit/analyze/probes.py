@@ -73,10 +73,17 @@ class Material:
     def __post_init__(self) -> None:
         self.led_to: dict[tuple[str, str], set[str]] = {}
         self.followed: dict[str, set[str]] = {}
+        self.asked: set[tuple[str, ...]] = set()
         for t in self.transitions:
             self.led_to.setdefault((t.before.text, t.after.action), set()).add(t.after.text)
             later = {step.text for step in t.steps[t.at : t.at + self.horizon]}
             self.followed.setdefault(t.before.text, set()).update(later)
+
+    def fresh(self, *question: str) -> bool:
+        """Whether this was not asked yet; it now is. A question that stands for two would count as two."""
+        new = question not in self.asked
+        self.asked.add(question)
+        return new
 
     def chosen(self, count: int, rng: Generator) -> list[Transition]:
         """So many transitions, drawn evenly over what happened in them."""
@@ -89,39 +96,39 @@ def next_probes(material: Material, chosen: Sequence[Transition], rng: Generator
     for turn, t in enumerate(chosen):
         possible = material.led_to[t.before.text, t.after.action]
         near = t.steps[t.at + 1 : t.at + 2] if turn % 2 else [t.before]
-        others = [material.copies.outcome(t, other) for other in material.copies.others(t, rng, ALTERNATIVES)]
-        sources: dict[str, list[str]] = {
-            "random": _random_texts(material, t, rng),
-            "episode": _shuffled([s.text for s in t.steps if abs(s.step - t.at) > 1], rng),
+        others = material.copies.outcomes(t, material.copies.others(t, rng, ALTERNATIVES))
+        sources: dict[str, list[str]] = {  # the hard ones first: there are the fewest of them
             "step": [step.text for step in near or [t.before]],
-            "action": [outcome.text for outcome in others if outcome is not None],
+            "action": [outcome.text for outcome in others],
+            "episode": _shuffled([s.text for s in t.steps if abs(s.step - t.at) > 1], rng),
+            "random": _random_texts(material, t, rng),
         }
+        question = (t.before.text, t.after.action, t.after.text)
         for name, texts in sources.items():
-            wrong = next((text for text in texts if text not in possible), None)
+            wrong = next((x for x in texts if x not in possible and material.fresh("next", *question, x)), None)
             if wrong is not None:
-                yield Probe(
-                    "next", name, t, t.after.text, wrong, {"observation": t.before.text, "action": t.after.action}
-                )
+                shown = {"observation": t.before.text, "action": t.after.action}
+                yield Probe("next", name, t, t.after.text, wrong, shown)
 
 
 def inverse_probes(material: Material, chosen: Sequence[Transition], rng: Generator) -> Iterator[Probe]:
     """The true action against another that, tried in a copy, leads elsewhere."""
     every = list(dict.fromkeys(t.after.action for t in material.transitions))
     for turn, t in enumerate(chosen):
-        listed = {word: action for word, action in [*material.copies.pool, *material.copies.others(t, rng, 10**9)]}
+        listed = dict([*material.copies.pool, *material.copies.others(t, rng, 10**9)])
         own = [s.action for s in t.steps if s.action and abs(s.step - t.at) > 1]
         near = [s.action for s in (t.steps[t.at - 1], *t.steps[t.at + 1 : t.at + 2]) if s.action]
         sources = {
-            "random": _shuffled(every, rng),
-            "episode": _shuffled(list(dict.fromkeys(own)), rng),
             "step": near if turn % 2 else near[::-1],
+            "episode": _shuffled(list(dict.fromkeys(own)), rng),
+            "random": _shuffled(every, rng),
         }
+        question = (t.before.text, t.after.text, t.after.action)
         for name, words in sources.items():
-            for word in words[:TRIES]:
-                if word == t.after.action or word not in listed:
-                    continue
-                outcome = material.copies.outcome(t, (word, listed[word]))
-                if outcome is not None and outcome.text != t.after.text:
+            tried = [(word, listed[word]) for word in words if word != t.after.action and word in listed][:ALTERNATIVES]
+            for outcome in material.copies.outcomes(t, tried):
+                word = outcome.word
+                if outcome.text != t.after.text and material.fresh("inverse", *question, word):
                     shown = {"observation": t.before.text, "following": t.after.text}
                     yield Probe("inverse", name, t, t.after.action, word, shown)
                     break
@@ -131,10 +138,9 @@ def effect_probes(material: Material, chosen: Sequence[Transition], rng: Generat
     """As many actions that change something as that do not, of the same actions as far as there are."""
     met: dict[tuple[str, bool], list[Transition]] = {}
     for t in chosen:
-        for taken in [t.taken, *material.copies.others(t, rng, ALTERNATIVES)]:
-            outcome = material.copies.outcome(t, taken)
-            if outcome is not None and outcome.changes is not None:
-                met.setdefault((taken[0], outcome.changes), []).append(t)
+        for outcome in material.copies.outcomes(t, [t.taken, *material.copies.others(t, rng, ALTERNATIVES)]):
+            if outcome.changes is not None and material.fresh("effect", t.before.text, outcome.word):
+                met.setdefault((outcome.word, outcome.changes), []).append(t)
     words = sorted({word for word, _ in met})
     pairs = list[tuple[str, str]]()
     left = {key: _shuffled(found, rng) for key, found in met.items()}
@@ -163,10 +169,20 @@ def reachable_probes(material: Material, chosen: Sequence[Transition], rng: Gene
             "step": [s.text for s in t.steps[end : end + 3]],
         }
         order = [kinds[(turn + i) % len(kinds)] for i in range(len(kinds))]
-        far = next(((name, text) for name in order for text in sources[name] if text not in possible), None)
-        if far is None or not reached:
+        fresh = [x for x in _shuffled(sorted(reached), rng) if ("reachable", t.before.text, x) not in material.asked]
+        far = next(
+            (
+                (name, x)
+                for name in order
+                for x in sources[name]
+                if x not in possible and ("reachable", t.before.text, x) not in material.asked
+            ),
+            None,
+        )
+        if far is None or not fresh:
             continue
-        near = sorted(reached)[int(rng.integers(len(reached)))]
+        near = fresh[0]
+        material.asked |= {("reachable", t.before.text, near), ("reachable", t.before.text, far[1])}
         shown = {"observation": t.before.text, "steps": str(material.horizon)}
         yield Probe("reachable", far[0], t, "yes", "no", shown | {"wanted": near})
         yield Probe("reachable", far[0], t, "no", "yes", shown | {"wanted": far[1]})

@@ -14,16 +14,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from gymnasium.vector import VectorEnv
 from numpy.random import Generator
 
 from plaudit.envs.base import World
 from plaudit.finetune.gather import Noisy
 from plaudit.policies.random import RandomPolicy
-from plaudit.rollout import Step, episode_steps, replay
+from plaudit.rollout import Step, episode_steps, replays
 from plaudit.stages.parts import make_expert
 
 PROBE_SEED = 750_000_000
 """Seeds of the probes' episodes start here: above calibration's, below evaluation's."""
+COPIES = 8
+"""Copies of the world in which other actions are tried."""
+SAMPLED = 32
+"""Ways that are tried where not all can be: more would not make it certain either."""
 Taken = tuple[str, Any]
 """An action in words, and as the world takes it."""
 
@@ -103,7 +108,9 @@ class Copies:
     """The world as often as it is needed: other actions in the states that were met."""
 
     world: World
-    """One copy."""
+    """For words."""
+    envs: VectorEnv
+    """The copies: ``COPIES`` of them are as many as are needed at once."""
     pool: list[Taken]
     """Actions that were met, for worlds that do not list theirs."""
     lost: int = 0
@@ -124,33 +131,31 @@ class Copies:
         actions = 1 + len(self.others(t, np.random.default_rng(0), 10**9))
         return max([1, *(n for n in range(1, wanted + 1) if actions**n <= most)])
 
-    def outcome(self, t: Transition, taken: Taken) -> Outcome | None:
-        """What this action leads to where the transition began; None where its state was not come to again."""
-        key = (t.episode, t.at, taken[0])
-        if key not in self.known:
-            seen = replay(self.world, t.seed, [*t.way(), taken[1]])
-            if len(seen) != t.at + 1 or self.world.describe(seen[-2]) != t.before.text:
+    def outcomes(self, t: Transition, tried: Sequence[Taken]) -> list[Outcome]:
+        """What each of these actions leads to where the transition began; none where its state was not come to again."""
+        todo = [taken for taken in tried if (t.episode, t.at, taken[0]) not in self.known]
+        for (word, _), seen in zip(todo, replays(self.envs, t.seed, t.way(), [[a] for _, a in todo]), strict=True):
+            if len(seen) != 2 or self.world.describe(seen[0]) != t.before.text:
                 self.lost += 1
-                return None
-            text = self.world.describe(seen[-1])
-            self.known[key] = Outcome(taken[0], text, changes(self.world, *seen[-2:]))
-        return self.known[key]
+                return []
+            outcome = Outcome(word, self.world.describe(seen[1]), changes(self.world, *seen))
+            self.known[t.episode, t.at, word] = outcome
+        return [self.known[t.episode, t.at, word] for word, _ in tried]
 
     def within(self, t: Transition, steps: int, most: int, rng: Generator) -> set[str]:
         """What can be seen after at most so many actions from where the transition began.
 
-        All ways are tried where there are no more than ``most``, else so many random ones, and the episode's own.
+        All ways are tried where there are no more than ``most``, else some random ones, and the episode's own.
         """
         known = [t.taken, *self.others(t, rng, 10**9)]
         if len(known) ** steps <= most:
             ways = [list(way) for way in itertools.product(known, repeat=steps)]
         else:
             self.sampled += 1
-            ways = [[known[i] for i in rng.integers(len(known), size=steps)] for _ in range(most)]
+            ways = [[known[i] for i in rng.integers(len(known), size=steps)] for _ in range(SAMPLED)]
         texts = {step.text for step in t.steps[t.at : t.at + steps]}
-        for way in ways:
-            seen = replay(self.world, t.seed, [*t.way(), *(action for _, action in way)])
-            texts |= {self.world.describe(one) for one in seen[t.at :]}
+        for seen in replays(self.envs, t.seed, t.way(), [[action for _, action in way] for way in ways]):
+            texts |= {self.world.describe(one) for one in seen[1:]}
         return texts - {t.before.text}
 
 
