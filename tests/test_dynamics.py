@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -151,7 +152,7 @@ def test_a_coin_scores_one_half_within_the_interval(monkeypatch, tmp_path):
     _, _, probes = _probes(world, Corridor.vector(COPIES), DynamicsOptions(states=20), 0)
     held, level, shares = 0, 0, []
     for seed in range(40):
-        coin = LedgerLLM(ScriptedLLM(noise=1.0, seed=seed), Ledger(":memory:"))
+        coin = LedgerLLM(ScriptedLLM(noise=1.0, seed=seed), Ledger(Path(":memory:")))
         answers, _ = asking.ask(coin, world.goal, probes, "", chat=False)
         whole, seat = asking.overall(answers), asking.leanings(answers)[1]
         held += whole.low <= 0.5 <= whole.high

@@ -21,7 +21,7 @@ from plaudit.intervals import wilson
 
 RESAMPLES = 2000
 ENOUGH = 10
-"""Fewer clusters than this give intervals that are too narrow; a warning says so."""
+"""Fewer clusters than this give rough intervals; a warning says so."""
 
 
 @dataclass(frozen=True)

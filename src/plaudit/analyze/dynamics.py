@@ -176,7 +176,7 @@ def warnings(answers: Sequence[Answer], unanswered: int, copies: Copies) -> list
     found = list[str]()
     episodes = len({a.probe.transition.episode for a in answers})
     if episodes < ENOUGH:
-        found.append(f"Only {episodes} episodes: the intervals are too narrow. More: --dynamics.episodes")
+        found.append(f"Only {episodes} episodes: the intervals are rough. More: --dynamics.episodes")
     for kind, about in KINDS.items():
         own = sum(a.probe.kind == kind for a in answers)
         if not own:

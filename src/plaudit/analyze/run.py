@@ -48,11 +48,13 @@ def show(finding: Finding, folder: Path) -> None:
     console.print(f"\n{finding.headline}", markup=False)
     if finding.measures:
         lines = Lines(box=None, pad_edge=False)
-        for heading, justify in (("", "left"), ("", "right"), ("95% interval", "left"), ("n", "right")):
+        headings = (("", "left"), ("", "right"), ("95% interval", "left"), ("chance", "right"), ("n", "right"))
+        for heading, justify in headings:
             lines.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
         for each in finding.measures:
-            chance = "" if each.chance is None else f" (chance {written(each, each.chance)})"
-            lines.add_row(each.name + chance, written(each, each.value), spread(each), f"{each.n:,}" if each.n else "")
+            chance = "" if each.chance is None else written(each, each.chance)
+            n = f"{each.n:,}" if each.n else ""
+            lines.add_row(each.name, written(each, each.value), spread(each), chance, n)
         console.print(lines, markup=False)
     for warning in finding.warnings:
         console.print(f"beware: {warning}", markup=False)
