@@ -22,6 +22,7 @@ from plaudit import registry
 from plaudit.analysis.statistics import MIN_SEEDS, interval
 from plaudit.analyze.base import Analysis, Finding, Measure, Plot, Subject, Table
 from plaudit.config import RunConfig
+from plaudit.config_rules import validate
 from plaudit.console import console
 from plaudit.errors import ConfigError, did_you_mean
 from plaudit.intervals import wilson
@@ -76,6 +77,8 @@ class Granularity(Analysis):
 
     def find(self, subject: Subject, options: GranularityOptions) -> Finding:
         configs = list(planned(subject.config, levels(subject.config, options)))
+        for _, config in configs:
+            validate(config)
         if options.forecast:
             tell(subject.folder, configs)
         found = list[Outcome]()
@@ -94,7 +97,7 @@ def levels(config: RunConfig, options: GranularityOptions) -> list[str]:
     if len(chosen := list(options.levels) or known) < 2:
         raise ConfigError(
             f"the world {Path(config.world.name).stem!r} has one kind of actions, so there is no granularity to compare; "
-            "doorkey, wordle and miniwob have several. A world of your own names them in choices = {'actions': (...)}."
+            "doorkey, wordle, miniwob and others have several. A world of your own names them in choices = {'actions': (...)}."
         )
     return chosen
 
