@@ -98,7 +98,7 @@ def test_a_world_with_one_kind_of_actions_is_refused_in_one_sentence(monkeypatch
     assert main(["analyze", "granularity", "corridor", "--out", str(tmp_path / "x")]) != 0
     assert "one kind of actions" in capsys.readouterr().err
     subject = Subject(RunConfig(), tmp_path)
-    with pytest.raises(ConfigError, match="did you mean 'macros'"):
+    with pytest.raises(ConfigError, match="Did you mean 'macros'"):
         analyze("granularity", subject, GranularityOptions(levels=("macro", "moves")))
 
 
