@@ -76,7 +76,7 @@ def of_pairs(values: ArrayLike, first: ArrayLike, second: ArrayLike, seed: int =
 
     ``first`` and ``second`` are ``(n,)`` numbers of the items of each pair.
     """
-    numbers, weight, _ = _checked(values, None, first)
+    numbers, _, _ = _checked(values, None, first)
     _, places = np.unique(np.concatenate([np.asarray(first), np.asarray(second)]), return_inverse=True)
     one, other = places[: len(numbers)], places[len(numbers) :]
     items, value = int(places.max()) + 1, float(numbers.mean())
@@ -84,9 +84,9 @@ def of_pairs(values: ArrayLike, first: ArrayLike, second: ArrayLike, seed: int =
         return Mean(value, *wilson(value, items // 2), len(numbers), items)
     rng = np.random.default_rng(seed)
     counts = rng.multinomial(items, np.full(items, 1 / items), RESAMPLES)
-    weight = counts[:, one] * counts[:, other]
-    kept = weight.sum(axis=1) > 0
-    means = (weight[kept] @ numbers) / weight[kept].sum(axis=1)
+    often = counts[:, one] * counts[:, other]
+    often = often[often.sum(axis=1) > 0]
+    means = (often @ numbers) / often.sum(axis=1)
     low, high = np.percentile(means, [2.5, 97.5])
     return Mean(value, float(low), float(high), len(numbers), items)
 

@@ -33,6 +33,8 @@ from plaudit.report.words import percent
 from plaudit.stages.parts import make_envs, make_world
 from plaudit.store import write_table
 
+FEW = 20
+"""Questions of a kind below which a warning says so."""
 TITLE = "Share of right answers for each probe and each kind of wrong answer"
 
 
@@ -133,7 +135,7 @@ def _finding(
         headline=headline(whole, judge, policy),
         lede=(
             "Zero-shot, by log-probability, both orders averaged. Wrong answers are never right by chance: what an action "
-            "led to, here or in a copy of the state, is none. Intervals resample whole episodes; a coin has 50%."
+            "led to, here or in a copy of the state, is none. The unit of the intervals is the episode; a coin has 50%."
         ),
         measures=everything,
         plots=[
@@ -177,12 +179,14 @@ def warnings(answers: Sequence[Answer], unanswered: int, copies: Copies) -> list
     episodes = len({a.probe.transition.episode for a in answers})
     if episodes < ENOUGH:
         found.append(f"Only {episodes} episodes: the intervals are rough. More: --dynamics.episodes")
-    for kind, about in KINDS.items():
-        own = sum(a.probe.kind == kind for a in answers)
-        if not own:
-            found.append(f"{kind} ({about}) cannot be asked here: no such question has a sure right and wrong answer.")
-        elif own < 20:
-            found.append(f"{kind} stands on {own} questions only. More: --dynamics.states")
+    counts = {kind: sum(a.probe.kind == kind for a in answers) for kind in KINDS}
+    found += [
+        f"{kind} ({KINDS[kind]}) cannot be asked here: no such question has a sure right and wrong answer."
+        for kind, count in counts.items()
+        if not count
+    ]
+    if few := [f"{kind} on {count}" for kind, count in counts.items() if 0 < count < FEW]:
+        found.append(f"These stand on few questions: {', '.join(few)}. More: --dynamics.states")
     if unanswered:
         found.append(f"{unanswered} probes have no answer: the model failed. They count for nothing.")
     if copies.lost:

@@ -65,13 +65,13 @@ def dot_rows(rows: Sequence[Row], chance: float | None, title: str) -> Markup:
 
 def spots(marks: Sequence[Spot], axes: tuple[str, str], title: str) -> Markup:
     """Spots with bars both ways in the unit square; dashed lines at one half."""
-    canvas = Canvas((0, 1), (0, 1), height=420, bottom=60)
+    canvas = Canvas((0, 1), (0, 1), height=430, top=34, bottom=60)
     canvas.axes(ticks(0, 1), ticks(0, 1), _percent, _percent)
     base, end = canvas.height - canvas.bottom, canvas.width - canvas.right
     canvas.parts.append(f'<path class="floor" d="M{canvas.px(0.5):.1f} {canvas.top}V{base}"/>')
     canvas.parts.append(f'<path class="floor" d="M{canvas.left} {canvas.py(0.5):.1f}H{end}"/>')
     canvas.parts.append(f'<text class="x last" x="{end}" y="{base + 34}" dy=".8em">{escape(axes[0])} →</text>')
-    canvas.parts.append(f'<text x="{canvas.left + 6}" y="{canvas.top + 12}">↑ {escape(axes[1])}</text>')
+    canvas.parts.append(f'<text x="{canvas.left}" y="14">↑ {escape(axes[1])}</text>')
     for mark in marks:
         x, y = canvas.px(mark.x[0]), canvas.py(mark.y[0])
         across = f"M{canvas.px(mark.x[1]):.1f} {y:.1f}H{canvas.px(mark.x[2]):.1f}"
@@ -81,7 +81,8 @@ def spots(marks: Sequence[Spot], axes: tuple[str, str], title: str) -> Markup:
         if mark.label:
             left = x > canvas.left + 0.6 * (end - canvas.left)
             side = f'x="{x - 9:.1f}" text-anchor="end"' if left else f'x="{x + 9:.1f}"'
-            canvas.parts.append(f'<text {side} y="{y - 8:.1f}">{escape(mark.label)}</text>')
+            under = y + (18 if y < canvas.top + 20 else -8)  # not out of the picture
+            canvas.parts.append(f'<text {side} y="{under:.1f}">{escape(mark.label)}</text>')
     return canvas.svg(title)
 
 
