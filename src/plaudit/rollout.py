@@ -232,7 +232,8 @@ def replays(envs: VectorEnv, seed: int, way: Sequence[Any], tails: Sequence[Sequ
 
 def _replay(envs: VectorEnv, seed: int, way: Sequence[Any], tails: Sequence[Sequence[Any]]) -> list[list[Any]]:
     seen, running = [list[Any]() for _ in tails], np.ones(envs.num_envs, bool)
-    led_to, _ = envs.reset(seed=[seed] * envs.num_envs)
+    alike: Any = [seed] * envs.num_envs  # which Gymnasium takes, though its type says otherwise
+    led_to, _ = envs.reset(seed=alike)
     ended = np.zeros(envs.num_envs, bool)
     for number in range(len(way) + len(tails[0]) + 1):
         if number:

@@ -65,7 +65,10 @@ def as_judge(
             sign = np.sign(said.probability - 0.5) * (1 if heads else -1)
             rows.append((0.5 + 0.5 * float(sign), texts.index(said.first), texts.index(said.second)))
     note = f"{config.judge.protocol or own}, pairs whose progress differs"
-    return Skill(of_pairs(*map(list, zip(*rows, strict=True))), note=note) if rows else Skill(None, note="no answer")
+    if not rows:
+        return Skill(None, note="no pair was answered")
+    rights, first, second = zip(*rows, strict=True)
+    return Skill(of_pairs(rights, first, second), note=note)
 
 
 def as_policy(
