@@ -131,12 +131,12 @@ class DoorKey(World):
         return DoorKeyExpert()
 
     @classmethod
-    def vector(cls, num_envs: int, size: int = 8, actions: str = "moves") -> VectorEnv:
-        if _coarse(actions):
+    def vector(cls, num_envs: int, **options: Any) -> VectorEnv:
+        if _coarse(options.pop("actions", "moves")):
             from plaudit.envs.gridworld_macros import MacroVector
 
-            return MacroVector(num_envs, size)
-        return DoorKeyVector(num_envs, size)
+            return MacroVector(num_envs, **options)
+        return DoorKeyVector(num_envs, **options)
 
     def _observe(self, obs: dict[str, Any], event: int) -> Observation:
         return {"image": obs["image"], "direction": np.int64(obs["direction"]), "event": np.int64(event)}
