@@ -63,7 +63,7 @@ class DynamicsOptions:
 
 
 class Dynamics(Analysis):
-    """Does the model know what its actions do? Beside its skill as judge and policy."""
+    """Does the model know what its actions do?"""
 
     options = DynamicsOptions
 

@@ -71,7 +71,7 @@ class Outcome:
 
 
 class Granularity(Analysis):
-    """The same task by coarse and fine actions: the model acts, or gives feedback?"""
+    """The same task by coarse and fine actions: act, or give feedback?"""
 
     options = GranularityOptions
 
