@@ -28,6 +28,14 @@ def test_one_world_and_many_are_played_alike():
     assert all(steps[-1].success for steps in one)
 
 
+def test_with_macros_it_needs_three_actions():
+    world = DoorKey(8, actions="macros")
+    steps = record_episode(world, world.expert(), 3)
+    assert [step.action for step in steps[1:]] == ["go to the key", "open the door", "go to the goal"]
+    episodes = run_episodes(DoorKey.vector(8, size=6, actions="macros"), world.expert(), seed=0, episodes=8)
+    assert all(e.success and e.length == 3 for e in episodes)
+
+
 def test_it_forgets_the_episode_before():
     """The second episodes of the same copies, begun by reset alone, are won as well."""
     envs, expert = DoorKeyVector(16, 6), DoorKeyExpert()

@@ -38,7 +38,7 @@ HEAD = "Everyday: tea.\nAnswer: Yes\n\n"
 
 
 def act(right, *choices):
-    return Lesson("action", ("Now: here\nAction:",), (f" {right}",), 0, tuple(f" {c}" for c in choices))
+    return Lesson("action", ("Now: here\nAction:",), (f" {right}",), 0, choices=tuple(f" {c}" for c in choices))
 
 
 def pair(i):

@@ -95,6 +95,8 @@ def dispatch(words: list[str]) -> int:
         return label(rest)
     if verb == "finetune":
         return finetune(rest)
+    if verb == "analyze":
+        return analyze(rest)
     return one_stage(verb, rest)
 
 
@@ -165,6 +167,28 @@ def finetune(words: list[str]) -> int:
         return 0
     run = teach(config, out or f"runs/finetune-{name}", stages)
     print(f"\n{next_step(run)}")
+    return 0
+
+
+def analyze(words: list[str]) -> int:
+    """``plaudit analyze NAME RUN|WORLD [--out FOLDER] [--NAME.OPTION VALUE ...] [--SECTION.SETTING VALUE ...]``."""
+    from plaudit import registry
+    from plaudit.cli_words import parse_analyze
+
+    if not words or words[0] in ("-h", "--help"):
+        names = "\n".join(f"{name:12} {registry.summary('analyses', name)}" for name in registry.entries("analyses"))
+        print(
+            f"plaudit analyze NAME RUN|WORLD [--out FOLDER] [settings]\n\n{VERBS['analyze']}\n\n{names}\n\n"
+            "RUN is a finished run's folder, of which nothing is changed: the result is\n"
+            "written to RUN/analyze/NAME, or to FOLDER. plaudit analyze NAME --help tells\n"
+            "the settings."
+        )
+        return 0
+    from plaudit.analyze.run import analyze as look
+    from plaudit.analyze.run import show
+
+    name, subject, options = parse_analyze(words)
+    show(look(name, subject, options), subject.folder)
     return 0
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from plaudit.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
+    from plaudit.analyze.base import Subject
     from plaudit.budget import Budget
     from plaudit.config import RunConfig
     from plaudit.exports.base import ExportOptions
@@ -30,6 +31,7 @@ VERBS = {
     "compare": "Every way of using the LLM, and controls, side by side.",
     "forecast": "What a comparison will cost, from a small pilot.",
     "finetune": "Teach a model a world by examples that the world knows.",
+    "analyze": "Why a reward works: dynamics, credit, hacking and more.",
     "calibrate": "Try the judging protocols on pairs with known answers.",
     "play": "Watch an episode in the terminal, or play it.",
     "collect": "Gather distinct observations with a policy.",
@@ -211,6 +213,34 @@ def parse_play(words: list[str]) -> tuple[PlayOptions, RunConfig]:
     return PlayOptions(**found), config
 
 
+def parse_analyze(words: list[str]) -> tuple[str, Subject, Any]:
+    """The analysis' name, what is analysed, and the analysis' own options (``--NAME.OPTION``)."""
+    from plaudit import registry
+    from plaudit.analyze.base import Subject
+    from plaudit.config import RunConfig, load_recipe, recipes
+    from plaudit.store import Run
+
+    if not words or words[0] in ("-h", "--help"):
+        raise ConfigError(f"say which analysis: plaudit analyze {'|'.join(registry.entries('analyses'))} RUN|WORLD")
+    name, words = words[0], words[1:]
+    registry.find("analyses", name)
+    options = registry.load("analyses", name).options
+    kind: Any = dataclasses.make_dataclass(
+        "Settings", [(name, options, dataclasses.field(default_factory=options))], bases=(RunConfig,), frozen=True
+    )
+
+    def more(config: RunConfig) -> Any:
+        return kind(**{f.name: getattr(config, f.name) for f in dataclasses.fields(RunConfig)})
+
+    run = Run.open(folder) if words and (folder := run_of(words[0])) is not None else None
+    base = more(run.config) if run else None
+    of = Kind(kind, recipes, lambda recipe: more(load_recipe(recipe)), lambda world: more(_brought(world)))
+    out, title, found = parse_settings(f"analyze {name}", words[1:] if run else words, of, base)
+    config = RunConfig(**{f.name: getattr(found, f.name) for f in dataclasses.fields(RunConfig)})
+    usual = run.folder / "analyze" / name if run else Path("runs") / f"analyze-{name}-{title}"
+    return name, Subject(config, Path(out) if out else usual, run), getattr(found, name)
+
+
 def parse_minari(words: list[str]) -> tuple[MinariOptions, Run | RunConfig]:
     """The options of ``plaudit collect --to minari``, and the run that was named, else the settings of the world."""
     from plaudit.stages.minari_data import MinariOptions
@@ -358,11 +388,11 @@ def parse_settings(verb: str, words: list[str], kind: Kind[C], base: C | None = 
     start = dataclasses.replace(start, llm=dataclasses.replace(start.llm, **chosen_llm))
     start = placed(start, on) if on else start
 
-    what = "[WORLD|RUN]" if verb == "play" else "[WORLD]"
+    what = "[WORLD|RUN]" if verb == "play" or verb.startswith("analyze") else "[WORLD]"
     own = (f"{what} [--recipe NAME|FILE.toml] [--llm MODEL|URL]", *OPTIONS.get(verb, ()))
     last = "[settings, as below]" if verb == "play" else "[--out PATH] [settings, as below]"
     lines = f"\n{' ' * (len(verb) + 9)}".join((*own, last))
-    about = f"{VERBS[verb]}\n\nplaudit {verb} {lines}"
+    about = f"{VERBS[verb.split()[0]]}\n\nplaudit {verb} {lines}"
     config: Any = tyro.cli(kind.cls, args=words, default=start, prog=f"plaudit {verb}", description=about)
     named = "-".join(filter(None, (title(config.world.name), config.world.task)))
     return out, Path(recipe).stem if recipe else named, config

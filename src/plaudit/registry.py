@@ -1,4 +1,4 @@
-"""What there is by name: worlds, LLM back-ends, judging protocols and reward routes.
+"""What there is by name: worlds, LLM back-ends, judging protocols, reward routes and analyses.
 
 Nothing is imported until it is used. Third parties add their own by an entry point in the group ``plaudit.worlds`` (and
 so on) that names a class. A world may also be the path of a file: see :mod:`plaudit.world_file`.
@@ -61,6 +61,10 @@ KINDS: dict[str, dict[str, Entry]] = {
         "count": Entry("plaudit.routes.controls:Count"),
         "expert": Entry("plaudit.routes.controls:Expert"),
     },
+    "analyses": {
+        "dynamics": Entry("plaudit.analyze.dynamics:Dynamics"),
+        "granularity": Entry("plaudit.analyze.granularity:Granularity"),
+    },
 }
 
 
@@ -76,7 +80,8 @@ def find(kind: str, name: str) -> Entry:
         return Entry(str(world_file.find(name)))
     known = entries(kind)
     if name not in known:
-        raise ConfigError(f"there is no {kind.removesuffix('s')} {name!r}.{did_you_mean(name, known)}")
+        one = kind.removesuffix("es") + "is" if kind == "analyses" else kind.removesuffix("s")
+        raise ConfigError(f"there is no {one} {name!r}.{did_you_mean(name, known)}")
     return known[name]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -192,6 +192,8 @@ class Step:
     """The world's own progress, for measuring only; NaN where it tells none."""
     ended: bool = False
     """Whether the episode ended here by the world's own rules, and not by a limit of steps."""
+    taken: Any = None
+    """The action itself, as the world takes it; None at the start."""
 
 
 def record_episode(world: World, policy: Policy, seed: int, max_steps: int = 200) -> list[Step]:
@@ -212,7 +214,39 @@ def episode_steps(world: World, policy: Policy, seed: int, pictures: bool = True
         success, frame = bool(info.get("success", False)), world.render() if pictures else None
         far = float(info.get("progress", "nan"))
         text, ended = world.describe(observation), bool(terminated)
-        yield Step(number, word, text, observation, float(reward), success, frame, far, ended)
+        yield Step(number, word, text, observation, float(reward), success, frame, far, ended, action)
         if terminated or truncated:
             return
         before = observation
+
+
+def replays(envs: VectorEnv, seed: int, way: Sequence[Any], tails: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """What is seen at the end of this way and behind it, for each of some tails of equal length.
+
+    The way begins with this seed's episode, so a state is come to again and something else can be tried in it. A list is
+    shorter where the episode ends, and empty where it ends on the way.
+    """
+    found = list[list[Any]]()
+    for start in range(0, len(tails), envs.num_envs):
+        part = tails[start : start + envs.num_envs]
+        found += _replay(envs, seed, way, [*part, *[part[-1]] * (envs.num_envs - len(part))])[: len(part)]
+    return found
+
+
+def _replay(envs: VectorEnv, seed: int, way: Sequence[Any], tails: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    seen, running = [list[Any]() for _ in tails], np.ones(envs.num_envs, bool)
+    alike: Any = [seed] * envs.num_envs  # which Gymnasium takes, though its type says otherwise
+    led_to, _ = envs.reset(seed=alike)
+    ended = np.zeros(envs.num_envs, bool)
+    for number in range(len(way) + len(tails[0]) + 1):
+        if number:
+            at = number - 1
+            actions = [way[at] if at < len(way) else tail[at - len(way)] for tail in tails]
+            observations, _, terminated, truncated, infos = envs.step(np.array(actions))
+            ended = terminated | truncated
+            led_to = step_observations(observations, infos, ended)
+        for copy, one in enumerate(rows(led_to) if number >= len(way) else ()):
+            if running[copy]:
+                seen[copy].append(one)
+        running &= ~ended
+    return seen

@@ -22,7 +22,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from plaudit.envs import gridworld_words as words
-from plaudit.envs.base import Observation, World
+from plaudit.envs.base import Observation, World, named_action
 from plaudit.errors import ConfigError
 
 VIEW = 7
@@ -51,19 +51,23 @@ class DoorKey(World):
     """Find the key, unlock the door, reach the goal (minigrid; sparse reward)."""
 
     goal = words.GOAL
-    rules = words.RULES
-    fallback = words.ACTIONS.index("done")
-    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {"size": (8, 5, 6, 16)}
+    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {"size": (8, 5, 6, 16), "actions": ("moves", "macros")}
     metadata = {"render_modes": ["rgb_array"], "render_fps": 8}
 
-    def __init__(self, size: int = 8, render_mode: str | None = "rgb_array", tile_size: int = 16) -> None:
+    def __init__(
+        self, size: int = 8, render_mode: str | None = "rgb_array", tile_size: int = 16, actions: str = "moves"
+    ) -> None:
         from minigrid.envs.doorkey import DoorKeyEnv
 
         _check_size(size)
+        self.coarse = _coarse(actions)
+        self._words = words.MACROS if self.coarse else words.ACTIONS
+        self.rules = words.MACRO_RULES if self.coarse else words.RULES
+        self.fallback = self._words.index("done")
         self.grid = DoorKeyEnv(size=size, render_mode=render_mode, tile_size=tile_size)
         self.render_mode = render_mode
         self.observation_space = observation_space()
-        self.action_space = spaces.Discrete(7)
+        self.action_space = spaces.Discrete(len(self._words))
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict]:
         super().reset(seed=seed)
@@ -72,9 +76,17 @@ class DoorKey(World):
         return self._observe(obs, words.BEGIN), info | self._status(success=False)
 
     def step(self, action: int) -> tuple[Observation, float, bool, bool, dict]:
+        if not self.coarse:
+            return self._step(int(action))
+        from plaudit.envs.gridworld_macros import moves, play
+
+        x, y, direction, carrying, *_ = self._state()
+        return play(self._step, moves(self._cells(), x, y, direction, bool(carrying), int(action)))
+
+    def _step(self, action: int) -> tuple[Observation, float, bool, bool, dict]:
         before = self._state()
         obs: dict[str, Any]
-        obs, reward, terminated, truncated, info = self.grid.step(int(action))
+        obs, reward, terminated, truncated, info = self.grid.step(action)
         event = int(events(*(np.array([x]) for x in (action, *before, *self._state()[:5])))[0])
         success = bool(terminated)
         info |= self._status(success) | {"task_reward": float(reward)}
@@ -103,19 +115,27 @@ class DoorKey(World):
         return words.features(obs)
 
     def actions(self, obs: Observation) -> list[str] | None:
-        return list(words.ACTIONS)
+        return list(self._words)
 
     def parse_action(self, reply: str) -> int | None:
-        return words.parse_action(reply)
+        return named_action(reply, self._words)
 
     def expert(self) -> Any:
-        """A planner with a memory, which sees what an agent sees: ``envs/gridworld_expert.py``."""
+        """A planner with a memory, which sees what an agent sees: ``envs/gridworld_expert.py``; of macros, their order."""
+        if self.coarse:
+            from plaudit.envs.gridworld_macros import MacroExpert
+
+            return MacroExpert()
         from plaudit.envs.gridworld_expert import DoorKeyExpert
 
         return DoorKeyExpert()
 
     @classmethod
     def vector(cls, num_envs: int, **options: Any) -> VectorEnv:
+        if _coarse(options.pop("actions", "moves")):
+            from plaudit.envs.gridworld_macros import MacroVector
+
+            return MacroVector(num_envs, **options)
         return DoorKeyVector(num_envs, **options)
 
     def _observe(self, obs: dict[str, Any], event: int) -> Observation:
@@ -126,16 +146,34 @@ class DoorKey(World):
 
     def _state(self) -> tuple[int, int, int, int, int, int]:
         """Agent's x, y and direction, carrying, door state; then the code of the cell ahead."""
-        env, door = self.grid, self._door()
-        door_state = DOOR_OPEN if door.is_open else DOOR_LOCKED if door.is_locked else DOOR_CLOSED
-        cell = env.grid.get(*env.front_pos)
-        front = EMPTY if cell is None else {"wall": WALL, "goal": GOAL, "key": KEY, "door": door_state}[cell.type]
+        env = self.grid
         x, y = env.agent_pos
-        return int(x), int(y), int(env.agent_dir), int(env.carrying is not None), door_state, front
+        door, front = _code(self._door()), _code(env.grid.get(*env.front_pos))
+        return int(x), int(y), int(env.agent_dir), int(env.carrying is not None), door, front
+
+    def _cells(self) -> NDArray[np.int8]:
+        """Codes of the whole grid by column and row."""
+        grid = self.grid.grid
+        return np.array([_code(cell) for cell in grid.grid], np.int8).reshape(grid.height, grid.width).T
 
     def _status(self, success: bool) -> dict[str, Any]:
         state = self._state()
         return {"success": success, "progress": float(progress(np.array(state[3]), np.array(state[4]), success))}
+
+
+def _code(cell: Any) -> int:
+    """Code of one of minigrid's cells."""
+    if cell is None:
+        return EMPTY
+    if cell.type == "door":
+        return DOOR_OPEN if cell.is_open else DOOR_LOCKED if cell.is_locked else DOOR_CLOSED
+    return {"wall": WALL, "goal": GOAL, "key": KEY}[cell.type]
+
+
+def _coarse(actions: str) -> bool:
+    if actions not in (known := DoorKey.choices["actions"]):
+        raise ConfigError(f"doorkey has the actions {', '.join(known)}, got {actions!r}.")
+    return actions == "macros"
 
 
 def _check_size(size: int) -> None:
@@ -238,11 +276,7 @@ class DoorKeyVector(VectorEnv):
         )
 
     def step(self, actions: NDArray) -> tuple[Observation, NDArray, NDArray, NDArray, dict[str, Any]]:
-        action = np.asarray(actions)
-        before = (self.x.copy(), self.y.copy(), self.direction.copy(), self.carrying.copy(), self._door())
-        front = self._act(action)
-        event = events(action, *before, front, self.x, self.y, self.direction, self.carrying, self._door())
-        self.steps += 1
+        event = self._carry_out(np.asarray(actions))
         terminated = event == words.REACHED_GOAL
         truncated = self.steps >= self.max_steps
         reward = np.where(terminated, 1 - 0.9 * self.steps / self.max_steps, 0.0)
@@ -258,6 +292,22 @@ class DoorKeyVector(VectorEnv):
             for name, part in fresh.items():
                 obs[name][ended] = part
         return obs, reward, terminated, truncated, info
+
+    def _carry_out(self, action: NDArray) -> NDArray[np.int64]:
+        """Do what each copy's action means, and count its steps; returns what has happened last."""
+        self.steps += 1
+        return self._move(action)
+
+    def _move(self, action: NDArray) -> NDArray[np.int64]:
+        """One single move of each copy; returns what it did."""
+        before = (self.x.copy(), self.y.copy(), self.direction.copy(), self.carrying.copy(), self._door())
+        front = self._act(action)
+        return events(action, *before, front, self.x, self.y, self.direction, self.carrying, self._door())
+
+    def inside(self, copy: int) -> NDArray[np.int8]:
+        """Codes of a copy's cells by column and row, without what is beyond its border."""
+        pad = VIEW - 1
+        return self._board[copy, pad:-pad, pad:-pad]
 
     def layout(self) -> dict[str, NDArray]:
         """The hidden state as arrays ``(num_envs, ...)``, to save and restore a run: see :meth:`set_layout`."""

@@ -20,14 +20,12 @@ from plaudit.envs.gridworld import (
     CELLS,
     DOOR_CLOSED,
     DOOR_LOCKED,
-    DOOR_OPEN,
     EMPTY,
     FORWARD,
     GOAL,
     KEY,
     LEFT,
     PICKUP,
-    RIGHT,
     STEP_X,
     STEP_Y,
     TOGGLE,
@@ -35,13 +33,13 @@ from plaudit.envs.gridworld import (
     VIEW,
     view_offsets,
 )
+from plaudit.envs.gridworld_ways import ways
 
 REACH = 20
 """Cells that the map holds on each side of the start: the largest grid's inside, and the view beyond it."""
 SIDE = 2 * REACH + 1
 MOVES = (words.MOVED, words.ENTERED_DOORWAY, words.REACHED_GOAL)
 """Events of a step that led to the cell ahead."""
-PASSABLE = (EMPTY, GOAL, DOOR_OPEN)
 _CODE = np.zeros((11, 3), np.int8)
 _CODE[CELLS[:, 0], CELLS[:, 2]] = np.arange(len(CELLS))
 
@@ -103,7 +101,7 @@ class DoorKeyExpert:
 
     def _plan(self, copy: int, direction: int, carrying: bool) -> list[int]:
         """The shortest way to face the first of these, and what to do there."""
-        ways = self._ways(copy, direction)
+        nearest = ways(self._map[copy].tolist(), (int(self._x[copy]), int(self._y[copy]), direction))
         wanted = [
             (GOAL, FORWARD),
             (DOOR_CLOSED, TOGGLE),
@@ -111,36 +109,7 @@ class DoorKeyExpert:
             (UNSEEN, None),
         ]
         for cell, action in wanted:
-            if cell in ways:
+            if cell in nearest:
                 # Facing a cell shows it: what is then on the map decides. A plan has at least one action.
-                return [*ways[cell], *([] if action is None else [action])] or [LEFT]
+                return [*nearest[cell], *([] if action is None else [action])] or [LEFT]
         return [LEFT]
-
-    def _ways(self, copy: int, direction: int) -> dict[int, list[int]]:
-        """For each kind of cell the actions after which the agent faces the nearest one of it."""
-        start = (int(self._x[copy]), int(self._y[copy]), direction)
-        cells = self._map[copy].tolist()
-        came: dict[tuple[int, int, int], tuple[tuple[int, int, int], int] | None] = {start: None}
-        queue, ways = deque([start]), dict[int, list[int]]()
-        while queue:
-            pose = queue.popleft()
-            x, y, facing = pose
-            ahead = x + int(STEP_X[facing]), y + int(STEP_Y[facing])
-            cell = cells[ahead[0]][ahead[1]]
-            if cell not in ways:
-                ways[cell] = _back(came, pose)
-            turns = ((x, y, (facing - 1) % 4), LEFT), ((x, y, (facing + 1) % 4), RIGHT)
-            for reached, action in (*turns, *([((*ahead, facing), FORWARD)] if cell in PASSABLE else [])):
-                if reached not in came:
-                    came[reached] = pose, action
-                    queue.append(reached)
-        return ways
-
-
-def _back(came: dict[Any, Any], pose: Any) -> list[int]:
-    """The actions that led here from the start."""
-    actions = []
-    while came[pose] is not None:
-        pose, action = came[pose]
-        actions.append(action)
-    return actions[::-1]

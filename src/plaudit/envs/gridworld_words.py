@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from plaudit.envs.base import named_action
-
 GOAL = "use the key to open the locked door and then get to the goal square"
 RULES = (
     "You are in two rooms that a wall parts. The door in the wall is locked. A key lies in your room, the goal square "
@@ -18,6 +16,12 @@ RULES = (
     "move forward, pick up, drop, toggle (opens or closes the door in front of you), done (does nothing)."
 )
 ACTIONS = ("turn left", "turn right", "move forward", "pick up", "drop", "toggle", "done")
+MACROS = ("go to the key", "open the door", "go to the goal", "done")
+MACRO_RULES = (
+    "You are in two rooms that a wall parts. The door in the wall is locked. A key lies in your room, the goal square "
+    "is in the other room. Answer with one action: go to the key (and pick it up), open the door (go there with the key "
+    "and unlock it), go to the goal (once the door is open), done (does nothing). What cannot be done does nothing."
+)
 EVENTS = (
     "You have just begun.",
     "Nothing happened.",
@@ -103,8 +107,3 @@ def describe(obs: Any) -> str:
     view = f"You see {' and '.join(seen)}." if seen else "You see only walls and floor."
     hand = "You hold the key." if facts["carrying_key"] else "Your hands are empty."
     return f"{view} {hand} {facts['event']}"
-
-
-def parse_action(reply: str) -> int | None:
-    """The one action that a reply names, else None."""
-    return named_action(reply, ACTIONS)

@@ -22,12 +22,14 @@ def stage(name: str) -> Callable[[Run], None]:
 
 def prepare(config: RunConfig, folder: str | Path, budget: Budget | None = None) -> Run:
     """The run in this folder. A new one is made only when all that its settings name is there and fits."""
-    from plaudit.stages.parts import check, settled
+    from plaudit.stages.parts import as_made, check, settled
 
     validate(config)
     config = settled(config)
     if not (Path(folder) / "run.json").exists():
         check(config)
+    else:
+        config = as_made(config, Run.open(Path(folder)).config.world)
     current = Run.create(Path(folder), config)
     if budget is not None:
         current.budget = budget

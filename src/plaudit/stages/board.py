@@ -17,7 +17,7 @@ from plaudit.config import RunConfig, differences, from_dict, to_dict
 from plaudit.errors import StoreError
 from plaudit.llms.ledger import Ledger
 from plaudit.stages.arms import Arm, flat
-from plaudit.stages.parts import llm_spend, make_route
+from plaudit.stages.parts import as_made, llm_spend, make_route
 from plaudit.store import (
     COMPARISON_FORMAT,
     INERT,
@@ -151,7 +151,8 @@ class Board:
             before = read_json(path)
             if before.get("format") != COMPARISON_FORMAT:
                 raise StoreError(f"{folder} was made by another version of plaudit. Give another folder: --out NAME")
-            changed = differences(_decisive(before["config"]), _decisive(to_dict(config)))
+            same = as_made(config, from_dict(RunConfig, before["config"]).world)
+            changed = differences(_decisive(before["config"]), _decisive(to_dict(same)))
             if changed:
                 raise StoreError(
                     f"{folder} was made with other settings:\n  " + "\n  ".join(changed) + "\n"

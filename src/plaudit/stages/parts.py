@@ -78,6 +78,12 @@ def settled_world(config: WorldConfig) -> WorldConfig:
     return dataclasses.replace(config, **{"name": split_task(config.name)[0]} | world_choices(config))
 
 
+def as_made(config: RunConfig, before: WorldConfig) -> RunConfig:
+    """These settings with a folder's own record of the world, where both mean the same: a choice may be younger than it."""
+    same = before.name == config.world.name and settled_world(before) == config.world
+    return dataclasses.replace(config, world=before) if same else config
+
+
 def world_choices(config: WorldConfig) -> dict[str, Any]:
     """Arguments of the world's constructor; the usual one where nothing was chosen."""
     cls: type[World] = registry.load("worlds", config.name)

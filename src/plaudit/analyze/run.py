@@ -1,0 +1,73 @@
+"""An analysis carried out: read what there is, ask, write ``result.json`` and ``report.html``, tell the terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table as Lines
+
+from plaudit import registry
+from plaudit.analyze.base import Finding, Measure, Subject
+from plaudit.analyze.page import render
+from plaudit.config import to_dict
+from plaudit.console import console
+from plaudit.report.words import number, percent
+from plaudit.store import atomic, explain_disk_errors, folder_lock, provenance, write_json
+
+
+def analyze(name: str, subject: Subject, options: Any) -> Finding:
+    """Carry out the analysis of this name; see :class:`plaudit.analyze.base.Analysis`."""
+    analysis, folder = registry.load("analyses", name)(), subject.folder
+    if analysis.reads:
+        subject.finished_run(*analysis.reads)
+    with explain_disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with folder_lock(folder):
+        start = time.perf_counter()
+        finding: Finding = analysis.find(subject, options)
+        record = provenance() | {
+            "analysis": name,
+            "subject": subject.name,
+            "seconds": round(time.perf_counter() - start, 2),
+            "options": dataclasses.asdict(options),
+            "config": to_dict(subject.config),
+        }
+        measures = [dataclasses.asdict(each) for each in finding.measures]
+        said = {"headline": finding.headline, "measures": measures, "warnings": [*finding.warnings]}
+        write_json(folder / "result.json", record | said | {"facts": finding.facts})
+        with atomic(folder / "report.html") as file:
+            file.write(render(name, subject, finding, record).encode("utf-8", errors="replace"))
+    return finding
+
+
+def show(finding: Finding, folder: Path) -> None:
+    """What the terminal tells of it."""
+    console.print(f"\n{finding.headline}", markup=False)
+    if finding.measures:
+        lines = Lines(box=None, pad_edge=False)
+        headings = (("", "left"), ("", "right"), ("95% interval", "left"), ("chance", "right"), ("n", "right"))
+        for heading, justify in headings:
+            lines.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
+        for each in finding.measures:
+            chance = "" if each.chance is None else written(each, each.chance)
+            n = f"{each.n:,}" if each.n else ""
+            lines.add_row(each.name, written(each, each.value), spread(each), chance, n)
+        console.print(lines, markup=False)
+    for warning in finding.warnings:
+        console.print(f"beware: {warning}", markup=False)
+    print(f"\nreport: {folder / 'report.html'}")
+
+
+def written(measure: Measure, value: float | None) -> str:
+    """A number as this measure is written."""
+    return percent(value, 1) if measure.share else number(value)
+
+
+def spread(measure: Measure) -> str:
+    """The interval in words; empty where there is none."""
+    if measure.low is None or measure.high is None:
+        return ""
+    return f"{written(measure, measure.low)} to {written(measure, measure.high)}"
