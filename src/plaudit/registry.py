@@ -61,7 +61,10 @@ KINDS: dict[str, dict[str, Entry]] = {
         "count": Entry("plaudit.routes.controls:Count"),
         "expert": Entry("plaudit.routes.controls:Expert"),
     },
-    "analyses": {},
+    "analyses": {
+        "agreement": Entry("plaudit.analyze.agreement:Agreement"),
+        "credit": Entry("plaudit.analyze.credit:Credit"),
+    },
 }
 
 
