@@ -14,6 +14,8 @@ from plaudit.analyze.agreement_read import AgreementOptions
 from plaudit.analyze.base import Subject
 from plaudit.analyze.run import analyze
 from plaudit.errors import ConfigError
+from plaudit.llms.scripted import ScriptedLLM
+from plaudit.stages import parts
 from plaudit.types import Comparison
 
 
@@ -152,10 +154,21 @@ def test_a_run_with_a_person_and_a_second_way_of_asking(tmp_path, scripted):  # 
     assert "Who agrees with whom" in titles and "How much the seat decides" in titles
     matrix = next(t for t in found.tables if t.title == "Who agrees with whom")
     assert any({row[0], row[1]} == {"the judge", "person"} and row[4] > 0.5 for row in matrix.rows)
-    asked = sum(len(model.asked) for model in scripted if hasattr(model, "asked"))
+    asked = sum(len(model.asked) for model in scripted)
+    assert asked == 60, "30 pairs, both orders"
     again = look(run, protocols=("pairwise",), asked=30)
     assert [m.value for m in again.measures] == [m.value for m in found.measures]
-    assert sum(len(model.asked) for model in scripted if hasattr(model, "asked")) == asked, "the ledger knew it all"
+    assert sum(len(model.asked) for model in scripted) == asked, "the ledger knew it all"
+
+
+def test_a_seat_preference_of_known_size_is_found_through_the_whole_analysis(tmp_path, monkeypatch):
+    run = judged_run(tmp_path / "run", ("collect", "annotate"))
+    biased = ScriptedLLM(score=knows, position_bias=0.8, noise=0.3)
+    monkeypatch.setattr(parts, "make_llm", lambda config: biased)
+    found = look(run, protocols=("pairwise",), asked=80)
+    worth = next(m for m in found.measures if m.name == "asked by pairwise: worth of the first seat")
+    assert worth.low <= 0.8 <= worth.high
+    assert worth.low > 0.6
 
 
 def test_a_reward_program_orders_pairs_without_any_judge(tmp_path, scripted):  # noqa: F811

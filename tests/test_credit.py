@@ -140,9 +140,9 @@ def test_a_planted_lead_is_found():
     assert 20 <= ranks.reach(speaks, won, 60) <= 25
     assert ranks.reach(sparse, won, 60) == 0
     assert ranks.reach([rng.normal(size=n) for n in lengths], won, 60) <= 5
-    moments = ranks.before_success(ranks.standard(speaks), won, 61)
+    moments = ranks.before_success(ranks.percentiles_of(speaks), won, 61)
     assert [m.ahead for m in moments] == list(range(61)) and moments[0].episodes == 20
-    assert moments[0].low > 1 > 0 > moments[40].high
+    assert moments[0].low > 0.75 > 0.5 > moments[40].high
 
 
 @pytest.fixture(scope="module")

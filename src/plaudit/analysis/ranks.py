@@ -21,9 +21,11 @@ Series = Sequence[NDArray[np.float64]]
 """One array for each episode, ``(steps,)``; NaN where nothing is known."""
 RESAMPLES = 300
 LEAST = 5
-"""Episodes below which no interval is given, and steps below which an episode has no correlation of its own."""
+"""Episodes below which no interval is given."""
+SHORTEST = 3
+"""Observations below which an episode has no correlation of its own."""
 BIN = 5
-"""Steps before success that are looked at together to tell how far ahead a number speaks."""
+"""Steps before success that are looked at together, at most, to tell how far ahead a number speaks."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def within(x: Series, y: Series, resamples: int = 2000) -> Rank:
 
 def _one(x: NDArray[np.float64], y: NDArray[np.float64]) -> float | None:
     a, b = _known(x, y)
-    if len(a) < LEAST:
+    if len(a) < SHORTEST:
         return None
     first, second = (np.unique(values, return_inverse=True)[1] for values in (a, b))
     return weighted_spearman(first, second, np.ones(len(a)))
@@ -112,11 +114,16 @@ def differences(x: Series) -> list[NDArray[np.float64]]:
     return [np.diff(each) for each in x]
 
 
-def standard(x: Series) -> list[NDArray[np.float64]]:
-    """In standard deviations from the mean over all steps; all 0 where nothing differs."""
-    every = np.concatenate([each[np.isfinite(each)] for each in x]) if len(x) else np.zeros(0)
-    spread = every.std() if len(every) else 0.0
-    return [(each - every.mean()) / spread if spread else np.zeros_like(each) for each in x]
+def percentiles_of(x: Series) -> list[NDArray[np.float64]]:
+    """The share of all steps that have less (half of those that have the same), 0 to 1: one half on average."""
+    if not len(x):
+        return []
+    every = np.concatenate(list(x))
+    known = np.isfinite(every)
+    codes, count = np.unique(every[known], return_inverse=True, return_counts=True)[1:]
+    shares = np.full(len(every), np.nan)
+    shares[known] = ((np.cumsum(count) - count / 2) / max(1, known.sum()))[codes]
+    return list(np.split(shares, np.cumsum([len(each) for each in x])[:-1]))
 
 
 @dataclass(frozen=True)
@@ -133,6 +140,41 @@ class Moment:
     """Upper end."""
     episodes: int
     """How many they are."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """Steps of a like value."""
+
+    middle: float
+    """Mean of the value over them."""
+    mean: float
+    """Mean of the other number over them."""
+    low: float | None
+    """Lower end of its 95% band; None with too few episodes."""
+    high: float | None
+    """Upper end."""
+
+
+def by_level(x: Series, y: Series, levels: int = 10) -> list[Level]:
+    """The mean of ``x`` where ``y`` is low, where it is higher, and so on: ``levels`` bins of about as many steps."""
+    kept = [(a, b) for a, b in (_known(a, b) for a, b in zip(x, y, strict=True)) if len(a)]
+    if not kept:
+        return []
+    first, second = (np.concatenate([pair[i] for pair in kept]) for i in (0, 1))
+    episode = np.repeat(np.arange(len(kept)), [len(a) for a, _ in kept])
+    edges = np.unique(np.quantile(second, np.linspace(0, 1, levels + 1)))[1:-1]
+    place, rng = np.searchsorted(edges, second, side="right"), np.random.default_rng(0)
+    times = rng.multinomial(len(kept), np.full(len(kept), 1 / len(kept)), RESAMPLES)
+    found = []
+    for number in np.unique(place):
+        inside = place == number
+        sums = np.bincount(episode[inside], first[inside], len(kept))
+        counts = np.bincount(episode[inside], minlength=len(kept))
+        drawn = (times @ sums)[times @ counts > 0] / (times @ counts)[times @ counts > 0]
+        low, high = percentiles(drawn).tolist() if (counts > 0).sum() >= LEAST else (None, None)
+        found.append(Level(float(second[inside].mean()), float(first[inside].mean()), low, high))
+    return found
 
 
 def before_success(x: Series, success: Sequence[bool], longest: int, start: int = 0, width: int = 1) -> list[Moment]:
@@ -152,13 +194,17 @@ def before_success(x: Series, success: Sequence[bool], longest: int, start: int 
 
 
 def reach(x: Series, success: Sequence[bool], longest: int) -> int:
-    """How many steps ahead of success a number lies above its mean over all steps, without a gap, and not by chance.
+    """How many steps ahead of success a number lies above what it is on average, without a gap, and not by chance.
 
-    ``BIN`` steps are taken together; the step that succeeds does not count.
+    By :func:`percentiles_of`, so that one large value is no more than a larger one.
+
+    A few steps are taken together, a sixth of a usual episode or ``BIN``; the step that succeeds does not count. By
+    :func:`percentiles_of`, so that one large value is no more than a larger one.
     """
-    steps = 0
-    for moment in before_success(standard(x), success, longest + 1, 1, BIN):
-        if moment.low <= 0:
+    lengths = [len(each) for each, won in zip(x, success, strict=True) if won]
+    width, steps = max(1, min(BIN, int(np.median(lengths)) // 6)) if lengths else 1, 0
+    for moment in before_success(percentiles_of(x), success, longest + 1, 1, width):
+        if moment.low <= 0.5:
             break
-        steps = min(longest, moment.ahead + BIN - 1)
+        steps = min(longest, moment.ahead + width - 1)
     return steps

@@ -1,0 +1,205 @@
+"""What ``credit`` says of rewards that are held against a value: numbers, pictures, tables, warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from plaudit.analysis import ranks
+from plaudit.analysis.ranks import Rank
+from plaudit.analyze.base import Finding, Measure, Plot, Table
+from plaudit.analyze.credit_walks import VALUES, Numbers, Walk
+from plaudit.report.canvas import short
+from plaudit.report.curves import Point
+from plaudit.report.lines import Line, lines
+from plaudit.report.words import NONE, number, percent
+
+PAID, TASK, CONSTANT, NETWORK = "reward as paid", "task reward", "constant", "random network"
+
+
+@dataclass(frozen=True)
+class Held:
+    """One reward held against the value."""
+
+    name: str
+    """Which reward."""
+    within: Rank
+    """Inside episodes, their mean."""
+    pooled: Rank
+    """Over all steps."""
+    changes: Rank
+    """Changes of the reward and of the value, inside episodes."""
+    pooled_changes: Rank
+    """The same over all steps."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Episodes with their value and with what each reward says of them."""
+
+    walks: list[Walk]
+    """The episodes."""
+    kind: str
+    """Which value they have."""
+    value: list[Numbers]
+    """The value of each observation of each."""
+    rewards: dict[str, list[Numbers]]
+    """Each reward of each; the run's own first."""
+    networks: list[list[Numbers]]
+    """What each random network says of each."""
+
+    @property
+    def won(self) -> list[bool]:
+        """Which of them succeed."""
+        return [walk.success for walk in self.walks]
+
+    @property
+    def acting(self) -> list[str]:
+        """Whose episodes they are."""
+        return list(dict.fromkeys(walk.source for walk in self.walks))
+
+
+def hold(name: str, reward: Sequence[Numbers], value: Sequence[Numbers]) -> Held:
+    """A reward of each observation against the value of each."""
+    changes = ranks.differences(reward), ranks.differences(value)
+    return Held(name, ranks.within(reward, value), ranks.pooled(reward, value), ranks.within(*changes),
+                ranks.pooled(*changes))  # fmt: skip
+
+
+def describe(seen: Seen, ahead: int) -> Finding:
+    """The reward against the value, as a finding; ``ahead`` steps before success are looked at."""
+    held = [hold(name, said, seen.value) for name, said in seen.rewards.items()]
+    won, main = seen.won, held[0]
+    reach = {name: ranks.reach(said, won, ahead) for name, said in {"value": seen.value, **seen.rewards}.items()}
+    by_chance = [ranks.reach(said, won, ahead) for said in seen.networks]
+    measures = [
+        _measure(f"rho of {main.name} and value, in episodes", main.within),
+        _measure(f"rho of {main.name} and value, over all", main.pooled),
+        _measure("rho of their changes, in episodes", main.changes),
+        *(_measure(f"rho of {each.name} and value, in episodes", each.within) for each in held[1:]),
+        _of_networks([rho for said in seen.networks if (rho := ranks.within(said, seen.value).rho) is not None]),
+        *(_ahead(name, reach[name], sum(won)) for name in ("value", main.name, TASK)),
+        _networks_ahead(by_chance),
+    ]
+    return Finding(
+        headline=_headline(main, seen.kind, reach[main.name], sum(won)),
+        lede=f"Value: {VALUES[seen.kind]} (--credit.value {seen.kind}). {len(won)} episodes, {sum(won)} of them a success, "
+        f"of {', '.join(seen.acting)}, on seeds that nothing else uses. Intervals resample episodes. An episode in which a "
+        "reward never changes counts as 0, one in which the value never changes is left out.",
+        measures=measures,
+        plots=_plots(seen, ahead),
+        tables=[_by_source(seen), _all(held)],
+        warnings=_warnings(seen),
+        facts={"value": seen.kind, "episodes": len(won), "successes": sum(won), "ahead": reach, "by_chance": by_chance},
+    )
+
+
+def _measure(name: str, rank: Rank) -> Measure:
+    return Measure(name, rank.rho, rank.low, rank.high, rank.episodes, chance=0.0, share=False)
+
+
+def _of_networks(said: Sequence[float]) -> Measure:
+    """Where the correlations of random networks lie: 95% of them."""
+    low, high = np.percentile(said, [2.5, 97.5]).tolist() if said else (None, None)
+    note = "mean and 95% range over networks with their first weights: what chance correlates"
+    name, mean = f"rho of a {NETWORK} and value, in episodes", float(np.mean(said)) if said else None
+    return Measure(name, mean, low, high, len(said), 0.0, share=False, note=note)
+
+
+def _ahead(name: str, steps: int, successes: int) -> Measure:
+    note = "steps before success over which it is larger than on average, not by chance"
+    return Measure(f"steps ahead of success: {name}", float(steps), n=successes, share=False, note=note)
+
+
+def _networks_ahead(steps: Sequence[int]) -> Measure:
+    low, high = np.percentile(steps, [2.5, 97.5]).tolist() if steps else (None, None)
+    name, mean = f"steps ahead of success: {NETWORK}", float(np.mean(steps)) if steps else None
+    return Measure(name, mean, low, high, len(steps), share=False, note="mean and 95% range over networks")
+
+
+def _headline(main: Held, kind: str, reach: int, successes: int) -> str:
+    if main.within.rho is None:
+        return f"There is nothing to hold {main.name} against: {VALUES[kind]} is the same everywhere."
+    rank = main.within
+    span = NONE if rank.low is None else f"{number(rank.low)} to {number(rank.high)}"
+    ahead = f"; it speaks {reach} steps ahead of success" if successes >= ranks.LEAST else ""
+    with_value = f"with a rank correlation of {number(rank.rho)} ({span})"
+    return f"Inside an episode {main.name} follows {VALUES[kind]} {with_value}{ahead}."
+
+
+def _plots(seen: Seen, ahead: int) -> list[Plot]:
+    """The reward, the value and controls by time to success, and the reward by value."""
+    name = next(iter(seen.rewards))
+    shown = {"the value": seen.value, name: seen.rewards[name], TASK: seen.rewards[TASK]}
+    shown |= {f"a {NETWORK}": seen.networks[0]} if seen.networks else {}
+    shares = {what: ranks.percentiles_of(said) for what, said in shown.items()}
+    timed, levels = [], []
+    for slot, (what, said) in enumerate(shares.items()):
+        moments = ranks.before_success(said, seen.won, ahead + 1)
+        points = [Point(-m.ahead, m.mean, m.low, m.high) for m in reversed(moments)]
+        timed += [Line(what, points, slot)] if points else []
+        bins = ranks.by_level(said, shares["the value"]) if slot else []
+        levels += [Line(what, [Point(b.middle, b.mean, b.low, b.high) for b in bins], slot)] if bins else []
+    up = "Up: share of all steps that have less. "
+    note = (
+        f"Across: steps until success, at 0. {up}Bands: 95%, over episodes that succeed. One random network is shown."
+    )
+    found = []
+    if timed:
+        picture = lines(timed, "Reward and value by steps before success", y=(0, 1), labels=(short, percent))
+        found.append(Plot("By time to success", picture, note))
+    if levels:
+        picture = lines(levels, "Reward by value", (0, 1), (0, 1), (percent, percent), [(0, 0), (1, 1)])
+        spread = f"Across: the share of all steps of less value. {up}On the broken line the two are in the same order."
+        found.append(Plot("By value, in all episodes", picture, spread))
+    return found
+
+
+def _by_source(seen: Seen) -> Table:
+    rows = []
+    for source in seen.acting:
+        chosen = [i for i, walk in enumerate(seen.walks) if walk.source == source]
+        for name, said in seen.rewards.items():
+            if name != CONSTANT:
+                held = hold(name, [said[i] for i in chosen], [seen.value[i] for i in chosen])
+                rows.append(
+                    [source, name, *map(_written, (held.within, held.pooled, held.changes)), held.within.episodes]
+                )
+    columns = ["episodes of", "reward", "in episodes", "over all steps", "changes, in episodes", "episodes"]
+    return Table("By who acted", columns, rows, "Rank correlation with the value.")
+
+
+def _all(held: Sequence[Held]) -> Table:
+    rows = [
+        [h.name, *map(_written, (h.within, h.pooled, h.changes, h.pooled_changes)), h.within.episodes] for h in held
+    ]
+    columns = [
+        "reward",
+        "inside episodes",
+        "over all steps",
+        "changes, inside",
+        "changes, over all",
+        "episodes with ranks",
+    ]
+    return Table("All episodes together", columns, rows)
+
+
+def _written(rank: Rank) -> str:
+    span = "" if rank.low is None else f" ({number(rank.low)} to {number(rank.high)})"
+    return NONE if rank.rho is None else number(rank.rho) + span
+
+
+def _warnings(seen: Seen) -> list[str]:
+    said, won = [], sum(seen.won)
+    if won < ranks.LEAST:
+        said.append(f"Only {won} episodes succeeded: how far ahead of success it speaks cannot be told.")
+    valued = {w.source for w, value in zip(seen.walks, seen.value, strict=True) if np.isfinite(value).any()}
+    if not valued:
+        said.append(
+            "There is no value to hold against: the world tells none, and neither an expert nor a task agent acts."
+        )
+    elif silent := [source for source in seen.acting if source not in valued]:
+        said.append(f"Episodes of {', '.join(silent)} have no value here and count only by time to success.")
+    return said
