@@ -152,7 +152,9 @@ def run(tmp_path_factory):
 
 def look(run, **options):
     return analyze(
-        "credit", Subject(run.config, run.folder / "analyze" / "credit", run), CreditOptions(episodes=6, **options)
+        "credit",
+        Subject(run.config, run.folder / "analyze" / "credit", run),
+        CreditOptions(episodes=6, steps=150, **options),
     )
 
 

@@ -15,6 +15,7 @@ from plaudit.errors import ConfigError
 from plaudit.judging.selection import random_pairs
 from plaudit.labels import Pair, comparisons, oriented, read_labels
 from plaudit.report.labels import JUDGE, REWARD, judged
+from plaudit.stages.parts import make_protocol, make_route, make_world
 from plaudit.store import Run, read_table
 from plaudit.types import Comparison
 
@@ -47,6 +48,8 @@ class Read:
 
 def gather(subject: Subject, run: Run, options: AgreementOptions) -> Read:
     """All opinions that there are, and those that are asked for."""
+    if make_route(run.config.route).makes_reward:
+        run.require("annotate")
     said, labels = judged(run), read_labels(run.folder)
     labellers = opinions.label_authors(labels)
     rewards = {}
@@ -85,8 +88,6 @@ def _ask(
     subject: Subject, name: str, pairs: Sequence[Pair], progress: dict[str, float], options: AgreementOptions
 ) -> list[Comparison]:
     """What the run's model says of some of these pairs when it is asked by this protocol."""
-    from plaudit.stages.parts import make_protocol, make_world
-
     known = list(opinions.world_author(pairs, progress).opinions) or list(pairs)
     chosen = np.random.default_rng(0).permutation(len(known))[: options.asked]
     asked = dataclasses.replace(subject.config.judge, protocol=name, prompt="", both_orders=True, input="text")

@@ -80,9 +80,10 @@ class Credit(Analysis):
         name = label(run.config.route)
         rewards = {name: own, PAID: paid, TASK: [w.task_reward for w in found]}
         rewards |= {CONSTANT: [np.ones(len(w.steps)) for w in found]}
-        networks = random_networks(run, world, found, options.networks)
+        networks = [_of_steps(said) for said in random_networks(run, world, found, options.networks)]
         world.close()
         _keep(subject, found, value, rewards)
+        rewards = {name: _of_steps(said) for name, said in rewards.items()}
         made = describe(Seen(found, kind, value, rewards, networks), options.ahead)
         if not options.discounts:
             return made
@@ -101,6 +102,11 @@ def _with_reward(run: Run) -> Run:
     if route.makes_reward:
         run.require("fit")
     return run
+
+
+def _of_steps(reward: Sequence[Numbers]) -> list[Numbers]:
+    """Without the start, which nobody is paid for: so all rewards are looked at on the same steps."""
+    return [np.append(np.nan, each[1:]) for each in reward]
 
 
 def _keep(subject: Subject, found: Sequence[Walk], value: Sequence[Numbers], rewards: dict[str, list[Numbers]]) -> None:

@@ -61,6 +61,9 @@ class Seen:
         return list(dict.fromkeys(walk.source for walk in self.walks))
 
 
+AHEAD = "steps before success over which it is larger than on average, not by chance"
+
+
 def hold(name: str, reward: Sequence[Numbers], value: Sequence[Numbers]) -> Held:
     """A reward of each observation against the value of each."""
     changes = ranks.differences(reward), ranks.differences(value)
@@ -80,7 +83,8 @@ def describe(seen: Seen, ahead: int) -> Finding:
         _measure("rho of their changes, in episodes", main.changes),
         *(_measure(f"rho of {each.name} and value, in episodes", each.within) for each in held[1:]),
         _of_networks([rho for said in seen.networks if (rho := ranks.within(said, seen.value).rho) is not None]),
-        *(_ahead(name, reach[name], sum(won)) for name in ("value", main.name, TASK)),
+        _ahead("value", reach["value"], sum(won), AHEAD),
+        *(_ahead(name, reach[name], sum(won)) for name in (main.name, TASK)),
         _networks_ahead(by_chance),
     ]
     return Finding(
@@ -108,8 +112,7 @@ def _of_networks(said: Sequence[float]) -> Measure:
     return Measure(name, mean, low, high, len(said), 0.0, share=False, note=note)
 
 
-def _ahead(name: str, steps: int, successes: int) -> Measure:
-    note = "steps before success over which it is larger than on average, not by chance"
+def _ahead(name: str, steps: int, successes: int, note: str = "") -> Measure:
     return Measure(f"steps ahead of success: {name}", float(steps), n=successes, share=False, note=note)
 
 
@@ -131,29 +134,49 @@ def _headline(main: Held, kind: str, reach: int, successes: int) -> str:
 
 def _plots(seen: Seen, ahead: int) -> list[Plot]:
     """The reward, the value and controls by time to success, and the reward by value."""
-    name = next(iter(seen.rewards))
-    shown = {"the value": seen.value, name: seen.rewards[name], TASK: seen.rewards[TASK]}
-    shown |= {f"a {NETWORK}": seen.networks[0]} if seen.networks else {}
-    shares = {what: ranks.percentiles_of(said) for what, said in shown.items()}
-    timed, levels = [], []
-    for slot, (what, said) in enumerate(shares.items()):
+    name, value = next(iter(seen.rewards)), ranks.percentiles_of(seen.value)
+    shares = {
+        "the value": value,
+        name: ranks.percentiles_of(seen.rewards[name]),
+        TASK: ranks.percentiles_of(seen.rewards[TASK]),
+    }
+    networks = [ranks.percentiles_of(said) for said in seen.networks]
+
+    def timed(said: ranks.Series) -> list[Point]:
         moments = ranks.before_success(said, seen.won, ahead + 1)
-        points = [Point(-m.ahead, m.mean, m.low, m.high) for m in reversed(moments)]
-        timed += [Line(what, points, slot)] if points else []
-        bins = ranks.by_level(said, shares["the value"]) if slot else []
-        levels += [Line(what, [Point(b.middle, b.mean, b.low, b.high) for b in bins], slot)] if bins else []
+        return [Point(-m.ahead, m.mean, m.low, m.high) for m in reversed(moments)]
+
+    def levelled(said: ranks.Series) -> list[Point]:
+        return [Point(b.middle, b.mean, b.low, b.high) for b in ranks.by_level(said, value)]
+
     up = "Up: share of all steps that have less. "
-    note = (
-        f"Across: steps until success, at 0. {up}Bands: 95%, over episodes that succeed. One random network is shown."
-    )
+    drawn = "Bands: 95%; of random networks the range over networks."
     found = []
-    if timed:
-        picture = lines(timed, "Reward and value by steps before success", y=(0, 1), labels=(short, percent))
-        found.append(Plot("By time to success", picture, note))
-    if levels:
-        picture = lines(levels, "Reward by value", (0, 1), (0, 1), (percent, percent), [(0, 0), (1, 1)])
-        spread = f"Across: the share of all steps of less value. {up}On the broken line the two are in the same order."
-        found.append(Plot("By value, in all episodes", picture, spread))
+    series = [Line(what, timed(said), slot) for slot, (what, said) in enumerate(shares.items())]
+    series.append(Line(f"{NETWORK}s", _range([timed(said) for said in networks]), len(shares)))
+    if any(line.points for line in series):
+        picture = lines([line for line in series if line.points], "Reward and value by steps before success", y=(0, 1),
+                        labels=(short, percent))  # fmt: skip
+        found.append(Plot("By time to success", picture, f"Across: steps until success, which is at 0. {up}{drawn}"))
+    series = [Line(what, levelled(shares[what]), slot) for slot, what in enumerate(shares) if slot]
+    series.append(Line(f"{NETWORK}s", _range([levelled(said) for said in networks]), len(shares)))
+    if any(line.points for line in series):
+        diagonal = [(0.0, 0.0), (1.0, 1.0)]
+        picture = lines(
+            [line for line in series if line.points], "Reward by value", (0, 1), (0, 1), (percent, percent), diagonal
+        )
+        legend = f"Across: share of all steps of less value. {up}On the broken line both are in the same order. {drawn}"
+        found.append(Plot("By value, in all episodes", picture, legend))
+    return found
+
+
+def _range(of_each: Sequence[Sequence[Point]]) -> list[Point]:
+    """Mean and 95% range over networks, at each x."""
+    found = []
+    for points in zip(*of_each, strict=True):
+        values = [p.y for p in points]
+        low, high = np.percentile(values, [2.5, 97.5]).tolist()
+        found.append(Point(points[0].x, float(np.mean(values)), low, high))
     return found
 
 
