@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from labelled_runs import judged_run
 from scipy.stats import spearmanr
-from test_routes import SMALL, made, scripted  # noqa: F401  scripted is a fixture
+from test_routes import made, scripted  # noqa: F401  scripted is a fixture
 
 from plaudit.analysis import ranks
 from plaudit.analyze import credit, credit_discounts, credit_walks
@@ -19,7 +19,6 @@ from plaudit.envs.gridworld_value import CLOSED, LOCKED, OPEN, Layout, steps_lef
 from plaudit.errors import ConfigError
 from plaudit.rewards.shaping import Shaping
 from plaudit.rewards.wrapper import RewardWrapper
-from plaudit.rollout import episode_steps
 from plaudit.stages.parts import make_envs, make_world
 from plaudit.store import read_table
 
@@ -158,6 +157,11 @@ def look(run, **options):
     )
 
 
+def hashes(run):
+    files = [p for p in run.folder.rglob("*") if p.is_file() and "analyze" not in p.relative_to(run.folder).parts]
+    return {p: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
 def planted(monkeypatch, change):
     """The run's reward becomes what ``change`` makes of the exact value of each episode."""
 
@@ -196,17 +200,24 @@ def test_its_shuffle_correlates_with_about_nothing(run, monkeypatch):
 
 
 def test_a_judge_who_knows_is_between_and_the_run_stays_as_it_is(run):
-    files = [p for p in run.folder.rglob("*") if p.is_file() and "analyze" not in p.relative_to(run.folder).parts]
-    before = {p: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+    before = hashes(run)
     found = look(run)
-    after = [p for p in run.folder.rglob("*") if p.is_file() and "analyze" not in p.relative_to(run.folder).parts]
-    assert before == {p: hashlib.sha256(p.read_bytes()).hexdigest() for p in after}
+    assert hashes(run) == before
     judge = measure(found, "rho of LLM feedback and value, in episodes")
     assert 0.1 < judge.low < judge.value < 0.95
     assert judge.value > measure(found, "rho of task reward and value, in episodes").value
     rows = read_table(run.folder / "analyze" / "credit" / "steps.parquet")
     assert {row["source"] for row in rows} == {"random", "expert"}
     assert "reward:LLM feedback" in rows[0] and len({row["episode"] for row in rows}) == 12
+
+
+def test_a_reward_that_still_asks_writes_into_the_analysis_own_ledger(tmp_path, scripted):  # noqa: F811
+    online = made(tmp_path, "scalar", fit={"online": True}, judge={"items": 20})
+    before = hashes(online)
+    found = look(online)
+    assert measure(found, "rho of LLM rating and value, in episodes").value > 0
+    assert hashes(online) == before
+    assert (online.folder / "analyze" / "credit" / "reward" / "ledger.sqlite").is_file()
 
 
 @pytest.mark.parametrize("kind", ["progress", "monte-carlo"])
@@ -284,5 +295,3 @@ def test_agents_are_trained_with_each_discount_once(run):
     again = look(run, **options)
     assert again.facts["discounts"] == found.facts["discounts"]
     assert agents == {p: p.stat().st_mtime_ns for p in agents}
-    assert SMALL["train"]["steps"] == 512, "the run's own steps are left alone"
-    assert episode_steps is not None

@@ -76,7 +76,7 @@ class Credit(Analysis):
                 found.append(walk)
                 advance(1)
         kind, value = values(found, options.gamma or run.config.train.gamma, options.value)
-        own, paid = run_reward(run, world, found)
+        own, paid = run_reward(_apart(subject, run), world, found)
         name = label(run.config.route)
         rewards = {name: own, PAID: paid, TASK: [w.task_reward for w in found]}
         rewards |= {CONSTANT: [np.ones(len(w.steps)) for w in found]}
@@ -102,6 +102,15 @@ def _with_reward(run: Run) -> Run:
     if route.makes_reward:
         run.require("fit")
     return run
+
+
+def _apart(subject: Subject, run: Run) -> Run:
+    """The run; where its reward still asks a model, one whose ledger lies in the analysis' own folder."""
+    if not run.config.fit.online:
+        return run
+    apart = Run(subject.folder / "reward", run.config)
+    credit_discounts.borrow(run, apart)
+    return apart
 
 
 def _of_steps(reward: Sequence[Numbers]) -> list[Numbers]:

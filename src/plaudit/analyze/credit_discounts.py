@@ -78,14 +78,20 @@ def _part(run: Run, folder: Path, gamma: float, seeds: int, steps: int) -> Run:
     made = dataclasses.replace(run.config, train=train, evaluate=evaluate)
     part = Run.create(folder / f"{gamma:g}-{steps}-steps-{seeds}-seeds", made)
     part.budget = run.budget
+    borrow(run, part)
+    return part
+
+
+def borrow(run: Run, part: Run) -> None:
+    """Links in ``part`` to what its reward is made of in ``run``, and a copy of the labels that it may be fitted to."""
     with explain_disk_errors(part.folder):
+        part.folder.mkdir(parents=True, exist_ok=True)
         for stage in MADE:
             link, target = part.folder / stage, run.folder / stage
             if target.is_dir() and not link.exists():
                 link.symlink_to(os.path.relpath(target.resolve(), part.folder.resolve()), target_is_directory=True)
-        if (run.folder / PEOPLE).is_dir():  # a reward is made anew where the labels that it was fitted to are not there
+        if (run.folder / PEOPLE).is_dir():
             shutil.copytree(run.folder / PEOPLE, part.folder / PEOPLE, dirs_exist_ok=True)
-    return part
 
 
 def finding(found: Sequence[Trained], route: str) -> Finding:
