@@ -77,12 +77,13 @@ def describe(seen: Seen, ahead: int) -> Finding:
     won, main = seen.won, held[0]
     reach = {name: ranks.reach(said, won, ahead) for name, said in {"value": seen.value, **seen.rewards}.items()}
     by_chance = [ranks.reach(said, won, ahead) for said in seen.networks]
+    chance = _of_networks([rho for said in seen.networks if (rho := ranks.within(said, seen.value).rho) is not None])
     measures = [
         _measure(f"rho of {main.name} and value, in episodes", main.within),
         _measure(f"rho of {main.name} and value, over all", main.pooled),
         _measure("rho of their changes, in episodes", main.changes),
         *(_measure(f"rho of {each.name} and value, in episodes", each.within) for each in held[1:]),
-        _of_networks([rho for said in seen.networks if (rho := ranks.within(said, seen.value).rho) is not None]),
+        chance,
         _ahead("value", reach["value"], sum(won), AHEAD),
         *(_ahead(name, reach[name], sum(won)) for name in (main.name, TASK)),
         _networks_ahead(by_chance),
@@ -95,7 +96,7 @@ def describe(seen: Seen, ahead: int) -> Finding:
         measures=measures,
         plots=_plots(seen, ahead),
         tables=[_by_source(seen), _all(held)],
-        warnings=_warnings(seen),
+        warnings=_warnings(seen, main, chance),
         facts={"value": seen.kind, "episodes": len(won), "successes": sum(won), "ahead": reach, "by_chance": by_chance},
     )
 
@@ -126,10 +127,8 @@ def _headline(main: Held, kind: str, reach: int, successes: int) -> str:
     if main.within.rho is None:
         return f"There is nothing to hold {main.name} against: {VALUES[kind]} is the same everywhere."
     rank = main.within
-    span = NONE if rank.low is None else f"{number(rank.low)} to {number(rank.high)}"
-    ahead = f"; it speaks {reach} steps ahead of success" if successes >= ranks.LEAST else ""
-    with_value = f"with a rank correlation of {number(rank.rho)} ({span})"
-    return f"Inside an episode {main.name} follows {VALUES[kind]} {with_value}{ahead}."
+    ahead = f"; it speaks {reach} step{'' if reach == 1 else 's'} ahead of success" if successes >= ranks.LEAST else ""
+    return f"Inside an episode {main.name} follows {VALUES[kind]} with a rank correlation of {_written(rank)}{ahead}."
 
 
 def _plots(seen: Seen, ahead: int) -> list[Plot]:
@@ -214,10 +213,18 @@ def _written(rank: Rank) -> str:
     return NONE if rank.rho is None else number(rank.rho) + span
 
 
-def _warnings(seen: Seen) -> list[str]:
+def _warnings(seen: Seen, main: Held, chance: Measure) -> list[str]:
     said, won = [], sum(seen.won)
     if won < ranks.LEAST:
         said.append(f"Only {won} episodes succeeded: how far ahead of success it speaks cannot be told.")
+    rho, inside = main.within.rho, main.within.episodes
+    if rho is not None and chance.low is not None and chance.high is not None and chance.low <= rho <= chance.high:
+        said.append(
+            f"Networks that were fitted to nothing correlate by {number(chance.low)} to {number(chance.high)} in episodes: "
+            f"the {number(rho)} of {main.name} does not stand out from them."
+        )
+    if 0 < inside < ranks.LEAST:
+        said.append(f"The value changes inside {inside} of the episodes alone: no interval of what holds inside them.")
     valued = {w.source for w, value in zip(seen.walks, seen.value, strict=True) if np.isfinite(value).any()}
     if not valued:
         said.append(
