@@ -34,7 +34,7 @@ FEW = 30
 
 
 class Agreement(Analysis):
-    """Judges against each other, people and the world's progress; calibration, seats."""
+    """Judges against each other, people and the world; calibration."""
 
     options = AgreementOptions
     reads = ("collect",)

@@ -62,7 +62,7 @@ class CreditOptions:
 
 
 class Credit(Analysis):
-    """How a reward spreads over a trajectory, and how far ahead of success it speaks."""
+    """How a reward spreads over episodes, how far ahead it speaks."""
 
     options = CreditOptions
     reads = ("collect",)
