@@ -75,7 +75,8 @@ def describe(seen: Seen, ahead: int) -> Finding:
     """The reward against the value, as a finding; ``ahead`` steps before success are looked at."""
     held = [hold(name, said, seen.value) for name, said in seen.rewards.items()]
     won, main = seen.won, held[0]
-    reach = {name: ranks.reach(said, won, ahead) for name, said in {"value": seen.value, **seen.rewards}.items()}
+    led_to = [np.append(np.nan, each[1:]) for each in seen.value]  # the steps that rewards are looked at on
+    reach = {name: ranks.reach(said, won, ahead) for name, said in {"value": led_to, **seen.rewards}.items()}
     by_chance = [ranks.reach(said, won, ahead) for said in seen.networks]
     chance = _of_networks([rho for said in seen.networks if (rho := ranks.within(said, seen.value).rho) is not None])
     measures = [
