@@ -63,6 +63,8 @@ KINDS: dict[str, dict[str, Entry]] = {
     },
     "analyses": {
         "dynamics": Entry("plaudit.analyze.dynamics:Dynamics"),
+        "agreement": Entry("plaudit.analyze.agreement:Agreement"),
+        "credit": Entry("plaudit.analyze.credit:Credit"),
         "granularity": Entry("plaudit.analyze.granularity:Granularity"),
     },
 }

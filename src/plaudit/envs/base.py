@@ -87,6 +87,13 @@ class World(gym.Env[Any, Any]):
         """
         return None
 
+    def fewest_steps(self, obs: Observation) -> float | None:
+        """Fewest actions to success from here, infinite where there is no way; None where they cannot be told exactly.
+
+        As with :meth:`value`: asked right after the observation was made, and for measuring only.
+        """
+        return None
+
     def secret(self) -> str:
         """The one of ``hidden`` that the present episode has drawn; empty where its seed tells all."""
         return ""

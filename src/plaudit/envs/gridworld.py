@@ -130,6 +130,11 @@ class DoorKey(World):
 
         return DoorKeyExpert()
 
+    def fewest_steps(self, obs: Observation) -> float | None:
+        from plaudit.envs.gridworld_value import steps_left
+
+        return steps_left(self.grid)
+
     @classmethod
     def vector(cls, num_envs: int, **options: Any) -> VectorEnv:
         if _coarse(options.pop("actions", "moves")):

@@ -1,0 +1,178 @@
+"""The causal test of ``credit``: agents trained with several discounts, under the task reward and under the run's own.
+
+A reward that speaks long before success lets even an agent act well that looks few steps ahead. Every discount has a run
+of its own in the analysis' folder, with links to the stages of the run that made its reward; what is trained stays, and a
+stopped test goes on. Agents differ in the discount alone; they are measured on evaluation's episodes, as all agents are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from markupsafe import Markup
+
+from plaudit.analysis.statistics import MIN_SEEDS, Interval, interval, paired_difference
+from plaudit.analyze.base import Finding, Measure, Plot, Table
+from plaudit.errors import ConfigError
+from plaudit.report.canvas import short
+from plaudit.report.curves import Point
+from plaudit.report.lines import Line, lines
+from plaudit.report.words import label, number, percent
+from plaudit.stages import run_stages
+from plaudit.store import PEOPLE, Run, explain_disk_errors, read_table
+
+MADE = ("collect", "annotate", "fit")
+"""Stages that are taken over from the run."""
+LEARNED = 0.1
+"""Gain in success over a random policy below which agents have learned too little to say anything."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Agents of one reward and discount."""
+
+    arm: str
+    """Whose reward."""
+    gamma: float
+    """Their discount."""
+    success: dict[int, float]
+    """Seed to share of episodes that succeed."""
+    random: float = 0.0
+    """What a random policy comes to on the same episodes."""
+
+    @property
+    def score(self) -> Interval:
+        """Over the seeds."""
+        return interval(list(self.success.values()))
+
+
+def train(run: Run, folder: Path, discounts: Sequence[float], seeds: int, steps: int) -> list[Trained]:
+    """Train and measure the agents of every discount; those that are finished stay."""
+    for gamma in discounts:
+        if not 0 <= gamma <= 1:
+            raise ConfigError(
+                f"a discount lies between 0 and 1, got {gamma}. For instance: --credit.discounts 0 0.9 0.99"
+            )
+    found = []
+    for gamma in sorted(set(discounts)):
+        part = _part(run, folder / "discounts", gamma, seeds, steps or run.config.train.steps)
+        run_stages(part, ("train", "evaluate"))
+        scores: dict[str, dict[int, list[bool]]] = {}
+        for row in read_table(part.folder / "evaluate" / "episodes.parquet", ("arm", "seed", "success")):
+            scores.setdefault(row["arm"], {}).setdefault(row["seed"], []).append(row["success"])
+        shares = {arm: {seed: sum(won) / len(won) for seed, won in each.items()} for arm, each in scores.items()}
+        level = sum(shares["random"].values()) / len(shares["random"])
+        found += [Trained(arm, gamma, shares[arm], level) for arm in dict.fromkeys((run.config.route, "task"))]
+    return found
+
+
+def _part(run: Run, folder: Path, gamma: float, seeds: int, steps: int) -> Run:
+    """The run of one discount, with the reward of the run that is analysed."""
+    train = dataclasses.replace(run.config.train, gamma=gamma, seeds=seeds, steps=steps, controls=("task",))
+    evaluate = dataclasses.replace(run.config.evaluate, examples=0)
+    made = dataclasses.replace(run.config, train=train, evaluate=evaluate)
+    part = Run.create(folder / f"{gamma:g}-{steps}-steps-{seeds}-seeds", made)
+    part.budget = run.budget
+    borrow(run, part)
+    return part
+
+
+def borrow(run: Run, part: Run) -> None:
+    """Links in ``part`` to what its reward is made of in ``run``, and a copy of the labels that it may be fitted to."""
+    with explain_disk_errors(part.folder):
+        part.folder.mkdir(parents=True, exist_ok=True)
+        for stage in MADE:
+            link, target = part.folder / stage, run.folder / stage
+            if target.is_dir() and not link.exists():
+                link.symlink_to(os.path.relpath(target.resolve(), part.folder.resolve()), target_is_directory=True)
+        if (run.folder / PEOPLE).is_dir():
+            shutil.copytree(run.folder / PEOPLE, part.folder / PEOPLE, dirs_exist_ok=True)
+
+
+def finding(found: Sequence[Trained], route: str) -> Finding:
+    """What the discounts say, as measures, a plot, a table and warnings."""
+    arms, level = list(dict.fromkeys(each.arm for each in found)), found[0].random
+    best, seeds = max(each.score.point for each in found), min(len(each.success) for each in found)
+    needed = {arm: _needed([each for each in found if each.arm == arm], (best + level) / 2) for arm in arms}
+    warnings = [] if seeds >= MIN_SEEDS else [f"Success by discount stands on {seeds} seeds: ranges, not intervals."]
+    if best - level < LEARNED:
+        warnings.append(
+            f"No agents do better than a random policy by {percent(LEARNED)}: train them longer (--credit.train-steps)."
+        )
+    title, columns = "Success by the agent's discount", ["reward", "discount", "success", "seeds"]
+    rows = [[label(each.arm), each.gamma, _written(each.score), seeds] for each in found]
+    legend = f"Across: discount. {found[0].score.label}. Broken line: a random policy."
+    meaning = "A good reward shortens the horizon that is needed: it succeeds at lower discounts."
+    return Finding(
+        headline=_headline(needed) if best - level >= LEARNED else "",
+        measures=[_measure(arm, gamma) for arm, gamma in needed.items()] + _difference(found, route),
+        plots=[Plot(title, _picture(found, arms, level), legend)],
+        tables=[Table(title, columns, rows, meaning)],
+        warnings=warnings,
+        facts={"discounts": [{"arm": e.arm, "gamma": e.gamma, "success": list(e.success.values())} for e in found]},
+    )
+
+
+def _picture(found: Sequence[Trained], arms: Sequence[str], level: float) -> Markup:
+    """A line for each reward; discounts stand side by side, since what matters of them crowds near 1."""
+    discounts = _discounts(found)
+    series = [_line(arm, slot, found) for slot, arm in enumerate(arms)]
+    ends = (-0.3, len(discounts) - 0.7)
+    labels = (lambda x: short(discounts[round(x)]), percent)
+    return lines(series, "Success over the discount", ends, (0, 1), labels, [(end, level) for end in ends],
+                 range(len(discounts)))  # fmt: skip
+
+
+def _discounts(found: Sequence[Trained]) -> list[float]:
+    return sorted({each.gamma for each in found})
+
+
+def _line(arm: str, slot: int, found: Sequence[Trained]) -> Line:
+    places = {gamma: float(i) for i, gamma in enumerate(_discounts(found))}
+    scores = [(places[each.gamma], each.score) for each in found if each.arm == arm]
+    return Line(label(arm), [Point(x, s.point, s.low, s.high) for x, s in scores], slot, dotted=True)
+
+
+def _needed(found: Sequence[Trained], half: float) -> float | None:
+    """Smallest discount with at least this success."""
+    return next((each.gamma for each in found if each.score.point >= half), None)
+
+
+def _measure(arm: str, gamma: float | None) -> Measure:
+    half = "half-way from a random policy to the best success of any agents"
+    horizon = (
+        "none of them gets" if gamma is None else f"a horizon of about {1 / (1 - min(gamma, 0.9999)):,.0f} steps gets"
+    )
+    return Measure(f"smallest discount that does: {label(arm)}", gamma, share=False, note=f"{horizon} {half}")
+
+
+def _difference(found: Sequence[Trained], route: str) -> list[Measure]:
+    """Success over all discounts alike, of the run's reward against the task reward, paired by seed."""
+    means: dict[str, dict[int, float]] = {}
+    for arm in {each.arm for each in found}:
+        of_arm = [each.success for each in found if each.arm == arm]
+        shared = set.intersection(*(set(each) for each in of_arm))
+        means[arm] = {seed: sum(each[seed] for each in of_arm) / len(of_arm) for seed in shared}
+    gap = paired_difference(means[route], means["task"]) if len(means) > 1 else None
+    if gap is None:
+        return []
+    name = f"success over all discounts: {label(route)} less {label('task')}"
+    return [Measure(name, gap.point, gap.low, gap.high, gap.seeds, chance=0.0, note=gap.label)]
+
+
+def _written(score: Interval) -> str:
+    span = "" if score.low is None else f" ({percent(score.low, 0)} to {percent(score.high, 0)})"
+    return percent(score.point, 1) + span
+
+
+def _headline(needed: dict[str, float | None]) -> str:
+    said = [
+        f"{label(arm)} {'needs more than any of these' if gamma is None else f'needs a discount of {number(gamma)}'}"
+        for arm, gamma in needed.items()
+    ]
+    return f"To come half-way to the best success, {' and '.join(said)}."

@@ -1,0 +1,297 @@
+"""analyze credit: DoorKey's exact value, rank correlations over episodes, and planted rewards that they must tell apart."""
+
+import hashlib
+
+import numpy as np
+import pytest
+from labelled_runs import judged_run
+from scipy.stats import spearmanr
+from test_routes import made, scripted  # noqa: F401  scripted is a fixture
+
+from plaudit.analysis import ranks
+from plaudit.analyze import credit, credit_discounts, credit_walks
+from plaudit.analyze.base import Subject
+from plaudit.analyze.credit import CreditOptions
+from plaudit.analyze.credit_discounts import Trained
+from plaudit.analyze.run import analyze
+from plaudit.envs.gridworld import DoorKey
+from plaudit.envs.gridworld_value import CLOSED, LOCKED, OPEN, Layout, steps_left, steps_to_goal, successors
+from plaudit.errors import ConfigError
+from plaudit.rewards.shaping import Shaping
+from plaudit.rewards.wrapper import RewardWrapper
+from plaudit.stages.parts import make_envs, make_world
+from plaudit.store import read_table
+
+GAMMA = 0.97
+
+
+def number_of(world, layout):
+    """State of minigrid's own environment, found here by other means than :func:`steps_left`'s."""
+    x, y, direction, carrying, door, _ = world._state()
+    keys = [(i % layout.size, i // layout.size) for i, c in enumerate(world.grid.grid.grid) if c and c.type == "key"]
+    key = layout.cells if carrying else keys[0][0] * layout.size + keys[0][1]
+    doors = {"open": OPEN, "closed": CLOSED, "locked": LOCKED}
+    cell = world._door()
+    assert door in (5, 6, 7)
+    return layout.state(
+        x, y, direction, key, doors["open" if cell.is_open else "locked" if cell.is_locked else "closed"]
+    )
+
+
+def layout_of(world):
+    size = world.grid.width
+    place = next(i for i, cell in enumerate(world.grid.grid.grid) if cell is not None and cell.type == "door")
+    return Layout(size, place % size, place // size)
+
+
+@pytest.mark.parametrize("layout", [Layout(5, 2, 1), Layout(5, 2, 2), Layout(6, 3, 2)])
+def test_the_value_keeps_bellmans_equation_in_every_state(layout):
+    steps, after = steps_to_goal(layout), successors(layout)
+    value = GAMMA ** steps.astype(np.float64)
+    x, y, *_ = layout.parts()
+    goal = (x == layout.size - 2) & (y == layout.size - 2)
+    assert (steps[goal] == 0).all()
+    assert np.allclose(value[~goal], GAMMA * value[after].max(axis=0)[~goal])
+    assert np.isfinite(steps).any() and (steps[~goal] > 0).all()
+
+
+@pytest.mark.parametrize("size", [5, 8])
+def test_the_table_of_moves_is_minigrids_game(size):
+    world, rng, kinds = DoorKey(size=size), np.random.default_rng(0), set()
+    for seed in range(6):
+        world.reset(seed=seed)
+        layout = layout_of(world)
+        after = successors(layout)
+        for _ in range(250):
+            state, action = number_of(world, layout), int(rng.choice(7, p=[0.15, 0.15, 0.25, 0.15, 0.1, 0.15, 0.05]))
+            obs, _, terminated, truncated, _ = world.step(action)
+            now = number_of(world, layout)
+            assert now == (state if action == 6 else after[action, state])
+            kinds.add(int(obs["event"]))
+            if terminated or truncated:
+                break
+    assert len(kinds) >= 9, "the walk must have met keys, doors and walls"
+
+
+def test_the_best_player_needs_exactly_so_many_steps():
+    world = DoorKey(size=8)
+    for seed in range(5):
+        obs, _ = world.reset(seed=seed)
+        layout = layout_of(world)
+        steps, after = steps_to_goal(layout), successors(layout)
+        left = world.fewest_steps(obs)
+        assert left == steps_left(world.grid) > 5
+        for number in range(int(left)):
+            state = number_of(world, layout)
+            action = int(np.argmin(steps[after[:, state]]))
+            _, _, terminated, _, info = world.step(action)
+            assert terminated == info["success"] == (number == left - 1)
+        assert steps_left(world.grid) == 0
+
+
+def episodes(rng, count=30, least=20):
+    return [rng.normal(size=least + int(rng.integers(20))) for _ in range(count)]
+
+
+def test_correlations_are_spearmans_and_weights_are_repeats():
+    rng = np.random.default_rng(0)
+    x = [np.round(e, 1) for e in episodes(rng)]
+    y = [np.round(e + rng.normal(size=len(e)), 1) for e in x]
+    found = ranks.pooled(x, y)
+    assert found.rho == pytest.approx(spearmanr(np.concatenate(x), np.concatenate(y)).statistic)
+    assert found.low < found.rho < found.high
+    inside = np.mean([spearmanr(a, b).statistic for a, b in zip(x, y, strict=True)])
+    assert ranks.within(x, y).rho == pytest.approx(inside)
+    a, b, times = rng.integers(0, 9, 50), rng.integers(0, 9, 50), rng.integers(0, 4, 50)
+    repeated = spearmanr(np.repeat(a, times), np.repeat(b, times)).statistic
+    assert ranks.weighted_spearman(a, b, times.astype(float)) == pytest.approx(repeated)
+
+
+def test_an_interval_over_episodes_holds_what_hangs_together():
+    """Reward and value are independent, but each episode has a level of its own in both: steps would look like many."""
+    covered = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        x = [e + 3 * rng.normal() for e in episodes(rng)]
+        y = [rng.normal(size=len(e)) + 3 * rng.normal() for e in x]
+        found = ranks.pooled(x, y)
+        covered += found.low <= 0 <= found.high
+    assert covered >= 34
+
+
+def test_what_never_changes_says_nothing_and_what_cannot_be_said_is_left_out():
+    rng = np.random.default_rng(1)
+    y = episodes(rng)
+    flat = [np.ones(len(e)) for e in y]
+    assert (ranks.within(flat, y).rho, ranks.pooled(flat, y).rho) == (0.0, 0.0)
+    assert ranks.within(y, flat) == ranks.pooled(y, [e * np.nan for e in y]) == ranks.NOTHING
+
+
+def test_a_planted_lead_is_found():
+    rng = np.random.default_rng(2)
+    lengths, won = rng.integers(60, 90, 30), [True] * 20 + [False] * 10
+    far = [np.arange(n)[::-1] for n in lengths]
+    speaks = [
+        np.where(won_ & (left <= 20), 1.0, 0.0) + 0.05 * rng.normal(size=len(left))
+        for left, won_ in zip(far, won, strict=True)
+    ]
+    sparse = [np.where(won_ & (left == 0), 1.0, 0.0) for left, won_ in zip(far, won, strict=True)]
+    assert 20 <= ranks.reach(speaks, won, 60) <= 25
+    assert ranks.reach(sparse, won, 60) == 0
+    assert ranks.reach([rng.normal(size=n) for n in lengths], won, 60) <= 5
+    moments = ranks.before_success(ranks.percentiles_of(speaks), won, 61)
+    assert [m.ahead for m in moments] == list(range(61)) and moments[0].episodes == 20
+    assert moments[0].low > 0.75 > 0.5 > moments[40].high
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return judged_run(tmp_path_factory.mktemp("credit") / "run", ("collect", "annotate", "fit"))
+
+
+def look(run, **options):
+    return analyze(
+        "credit",
+        Subject(run.config, run.folder / "analyze" / "credit", run),
+        CreditOptions(episodes=6, steps=150, **options),
+    )
+
+
+def hashes(run):
+    files = [p for p in run.folder.rglob("*") if p.is_file() and "analyze" not in p.relative_to(run.folder).parts]
+    return {p: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def planted(monkeypatch, change):
+    """The run's reward becomes what ``change`` makes of the exact value of each episode."""
+
+    def reward(run, world, walks):
+        made = [change(v) for v in credit_walks.values(walks, run.config.train.gamma, "exact")[1]]
+        return made, made
+
+    monkeypatch.setattr(credit, "run_reward", reward)
+
+
+def measure(found, name):
+    return next(m for m in found.measures if m.name == name)
+
+
+def test_the_exact_value_as_reward_correlates_with_one(run, monkeypatch):
+    planted(monkeypatch, lambda value: 3 * value - 1)
+    found = look(run)
+    for name in ("rho of LLM feedback and value, in episodes", "rho of LLM feedback and value, over all",
+                 "rho of their changes, in episodes"):  # fmt: skip
+        assert measure(found, name).value == pytest.approx(1.0), name
+    ahead = measure(found, "steps ahead of success: value").value
+    assert measure(found, "steps ahead of success: LLM feedback").value == ahead > 0
+    assert measure(found, "steps ahead of success: task reward").value == 0
+    assert found.facts["value"] == "exact"
+
+
+def test_its_shuffle_correlates_with_about_nothing(run, monkeypatch):
+    rng = np.random.default_rng(0)
+    planted(monkeypatch, rng.permutation)
+    found = look(run)
+    for name in ("rho of LLM feedback and value, in episodes", "rho of their changes, in episodes"):
+        assert abs(measure(found, name).value) < 0.15
+        assert measure(found, name).low < 0.05
+        assert measure(found, name).high > -0.05
+    assert measure(found, "rho of constant and value, in episodes").value == 0
+
+
+def test_a_judge_who_knows_is_between_and_the_run_stays_as_it_is(run):
+    before = hashes(run)
+    found = look(run)
+    assert hashes(run) == before
+    judge = measure(found, "rho of LLM feedback and value, in episodes")
+    assert 0.1 < judge.low < judge.value < 0.95
+    assert judge.value > measure(found, "rho of task reward and value, in episodes").value
+    rows = read_table(run.folder / "analyze" / "credit" / "steps.parquet")
+    assert {row["source"] for row in rows} == {"random", "expert"}
+    assert "reward:LLM feedback" in rows[0] and len({row["episode"] for row in rows}) == 12
+
+
+def test_a_reward_that_still_asks_writes_into_the_analysis_own_ledger(tmp_path, scripted):  # noqa: F811
+    online = made(tmp_path, "scalar", fit={"online": True}, judge={"items": 20})
+    before = hashes(online)
+    found = look(online)
+    assert measure(found, "rho of LLM rating and value, in episodes").value > 0
+    assert hashes(online) == before
+    assert (online.folder / "analyze" / "credit" / "reward" / "ledger.sqlite").is_file()
+
+
+@pytest.mark.parametrize("kind", ["progress", "monte-carlo"])
+def test_other_values_serve_where_there_is_no_exact_one(run, kind):
+    found = look(run, value=kind)
+    assert found.facts["value"] == kind
+    assert 0 < measure(found, "rho of LLM feedback and value, in episodes").value < 1
+    assert any("no value here" in w for w in found.warnings) == (kind == "monte-carlo")
+
+
+def test_the_reward_as_paid_is_what_the_wrapper_pays(run):
+    world = make_world(run.config.world)
+    walk = next(credit_walks.walks(run, world, ["expert"], 1, 100))
+    seen = [step.observation for step in walk.steps]
+    rewards = np.random.default_rng(0).normal(size=len(seen))
+
+    class Listed:
+        of = "observation"
+
+        def __call__(self, transitions):
+            return np.array(
+                [self.told(one) for one in zip(*transitions.observations.values(), strict=True)], np.float32
+            )
+
+        def told(self, one):
+            return float(sum(np.asarray(part, np.int64).sum() for part in one) % 7)
+
+    fn = Listed()
+    rewards = np.array([fn.told(tuple(one.values())) for one in seen])
+    for shaping in (Shaping(mean=2, std=1.5, threshold=0.1, count_power=2, task_weight=0.5, llm_weight=0.3),
+                    Shaping(potential=True, gamma=0.9, task_weight=1)):  # fmt: skip
+        envs = RewardWrapper(make_envs(run.config.world, 1), fn, shaping, world.event)
+        envs.reset(seed=credit_walks.SEED)
+        got = [float(envs.step(np.array([world.parse_action(s.action)]))[1][0]) for s in walk.steps[1:]]
+        assert walk.success
+        assert credit_walks.paid(shaping, world, walk, rewards)[1:] == pytest.approx(got)
+
+
+def test_a_route_that_makes_no_reward_is_told_so(tmp_path, scripted):  # noqa: F811
+    run = made(tmp_path, "random", stages=("collect",))
+    with pytest.raises(ConfigError, match="makes no reward"):
+        analyze("credit", Subject(run.config, tmp_path / "out", run), CreditOptions())
+
+
+def test_discounts_tell_the_reward_that_needs_no_horizon():
+    def trained(arm, gamma, level):
+        return Trained(arm, gamma, {seed: level + 0.01 * seed for seed in range(5)}, random=0.04)
+
+    found = [trained("preference", g, 0.9) for g in (0.0, 0.9, 0.99)]
+    found += [trained("task", g, level) for g, level in ((0.0, 0.03), (0.9, 0.1), (0.99, 0.88))]
+    said = credit_discounts.finding(found, "preference")
+    assert measure(said, "smallest discount that does: LLM feedback").value == 0.0
+    assert measure(said, "smallest discount that does: task reward").value == 0.99
+    gap = measure(said, "success over all discounts: LLM feedback less task reward")
+    assert gap.low <= gap.value <= gap.high and gap.value == pytest.approx(0.9 - (0.03 + 0.1 + 0.88) / 3)
+    assert "needs a discount of 0.00" in said.headline and not said.warnings
+    nothing = credit_discounts.finding([trained("preference", 0.9, 0.03), trained("task", 0.9, 0.0)], "preference")
+    assert not nothing.headline and "train them longer" in nothing.warnings[0]
+
+
+def test_a_discount_that_is_none_is_refused(run, tmp_path):
+    with pytest.raises(ConfigError, match="between 0 and 1"):
+        credit_discounts.train(run, tmp_path, [1.5], 1, 256)
+
+
+@pytest.mark.slow
+def test_agents_are_trained_with_each_discount_once(run):
+    options = {"discounts": (0.0, 0.9), "seeds": 1, "train_steps": 256}
+    found = look(run, **options)
+    assert {(row["arm"], row["gamma"]) for row in found.facts["discounts"]} == {
+        (arm, gamma) for arm in ("preference", "task") for gamma in (0.0, 0.9)
+    }
+    agents = {p: p.stat().st_mtime_ns for p in (run.folder / "analyze/credit/discounts").rglob("agent.safetensors")}
+    assert len(agents) == 4
+    again = look(run, **options)
+    assert again.facts["discounts"] == found.facts["discounts"]
+    assert agents == {p: p.stat().st_mtime_ns for p in agents}
