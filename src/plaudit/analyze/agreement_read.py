@@ -92,7 +92,7 @@ def _ask(
     chosen = np.random.default_rng(0).permutation(len(known))[: options.asked]
     asked = dataclasses.replace(subject.config.judge, protocol=name, prompt="", both_orders=True, input="text")
     with subject.llm() as llm:
-        protocol = make_protocol(asked, llm=subject.config.llm.adapter)
+        protocol = make_protocol(asked, llm=subject.config.llm)
         found: list[Comparison] = protocol.compare(
             llm, make_world(subject.config.world).goal, [known[i] for i in chosen]
         )

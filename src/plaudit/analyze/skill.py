@@ -48,7 +48,7 @@ def as_judge(
     own = (*make_route(config.route).protocols, "pointwise")[0]
     if config.judge.input != "text":
         return Skill(None, note="the judge is shown pictures: plaudit calibrate measures it")
-    protocol = make_protocol(config.judge, own, config.llm.adapter)
+    protocol = make_protocol(config.judge, own, config.llm)
     met: dict[str, list[float]] = {}
     for step in {(t.episode, step.step): step for t in transitions for step in (t.before, t.after)}.values():
         if np.isfinite(step.progress):
