@@ -59,9 +59,12 @@ KINDS: dict[str, dict[str, Entry]] = {
         "constant-minus": Entry("plaudit.routes.controls:ConstantMinus"),
         "random": Entry("plaudit.routes.controls:Random"),
         "count": Entry("plaudit.routes.controls:Count"),
+        "rnd": Entry("plaudit.routes.controls:RandomNetwork"),
         "expert": Entry("plaudit.routes.controls:Expert"),
     },
-    "analyses": {},
+    "analyses": {
+        "exploration": Entry("plaudit.analyze.exploration:Exploration"),
+    },
 }
 
 
