@@ -21,7 +21,7 @@ from plaudit.encoder import Encoder
 from plaudit.encoder.moments import Moments
 from plaudit.rewards.base import Depends, Transitions
 
-EVERY = 8
+EVERY = 4
 """Steps of all copies between two gradient steps of the predictor."""
 BATCH = 256
 """Observations in one of them."""
@@ -69,7 +69,8 @@ class DistillationReward:
     def _errors(self, for_target: dict[str, Tensor], for_predictor: dict[str, Tensor]) -> Tensor:
         return ((self.target(for_target) - self.predictor(for_predictor)) ** 2).mean(dim=1)
 
-    def _learn(self) -> None:
+    @torch.enable_grad()
+    def _learn(self) -> None:  # a trainer collects without gradients
         columns = [
             {k: torch.cat([part[k] for part in parts]) for k in parts[0]} for parts in zip(*self._seen, strict=True)
         ]
