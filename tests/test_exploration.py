@@ -105,16 +105,16 @@ def trained(folder, **sections):
         "route": "count",
         "world": {"name": str(Path(__file__).parent / "chain_world.py")},
         "train": {
-            "controls": ["constant", "rnd"],
+            "controls": ["constant"],
             "seeds": 5,
-            "steps": 10_240,
+            "steps": 6_144,
             "num_envs": 16,
             "horizon": 32,
             "minibatch": 256,
             "visits": True,
             "width": 32,
         },
-        "evaluate": {"episodes": 10, "examples": 1},
+        "evaluate": {"episodes": 5, "examples": 1},
     }
     for section, changes in sections.items():
         values[section] |= changes
@@ -138,10 +138,10 @@ def hashes(folder):
 def test_a_reward_of_the_state_count_explores_and_a_constant_does_not(corridor, tmp_path):
     before = hashes(corridor.folder)
     subject = Subject(corridor.config, tmp_path / "a", corridor)
-    found = analyze("exploration", subject, ExplorationOptions(steps=2_048))
+    found = analyze("exploration", subject, ExplorationOptions(steps=1_024))
     assert hashes(corridor.folder) == before
     met = {name: facts["met"] for name, facts in found.facts.items()}
-    assert met["count"] > 0.9 * LENGTH and met["rnd"] > met["constant"] + 5 and met["constant"] < 0.75 * LENGTH
+    assert met["count"] > 0.9 * LENGTH and met["constant"] < 0.6 * LENGTH
     against = next(table for table in found.tables if table.title == "Differences")
     low = next(row[2] for row in against.rows if row[:2] == ["constant +1", "novelty count"])
     assert low.startswith("-") or low.startswith("−")  # a constant meets fewer, and the interval says so

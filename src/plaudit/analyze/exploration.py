@@ -171,9 +171,11 @@ def finding(walked: Sequence[Walked], sources: Sequence[Source], options: Explor
     by_arm = {name: [w for w in walked if w.arm == name] for name in names}
     met = {name: interval([w.met[DESCRIBED] for w in each]) for name, each in by_arm.items()}
     even = {name: interval([w.entropy[DESCRIBED] for w in each]) for name, each in by_arm.items()}
-    won = {name: interval([w.success for w in each]) for name, each in by_arm.items() if each[0].success is not None}
+    shares = {name: [w.success for w in each if w.success is not None] for name, each in by_arm.items()}
+    won = {name: interval(each) for name, each in shares.items() if each}
     most = max(names, key=lambda name: met[name].point)
-    said = f"{label(most)} meets {_with(met[most])} different descriptions in {options.steps:,} steps"
+    said = f"In {options.steps:,} fresh steps {label(most)} meets {_with(met[most])} different descriptions"
+    said += f" ({met[most].label})" if met[most].kind == "range" else ""
     others = [name for name in RIVALS if name in names and name != most]
     said += "".join(f", {label(name)} {_with(met[name])}" for name in others[:2])
     if won:
@@ -202,16 +204,22 @@ def _lede(trained: bool, options: ExplorationOptions) -> str:
     )
 
 
+def _number(value: float) -> str:
+    """Three digits or a little more: a count of hundreds needs no decimals."""
+    return number(value, 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2)
+
+
 def _with(found: Interval) -> str:
-    bounds = "" if found.low is None or found.high is None else f" ({number(found.low)} to {number(found.high)})"
-    return f"{number(found.point)}{bounds}"
+    bounds = "" if found.low is None or found.high is None else f" ({_number(found.low)} to {_number(found.high)})"
+    return f"{_number(found.point)}{bounds}"
 
 
 def _measure(name: str, found: Interval, share: bool = False) -> Measure:
     """An interval only where the seeds allow one; else their range, in words."""
     whole = found.kind == "bootstrap"
     low, high = (found.low, found.high) if whole else (None, None)
-    span = "" if found.low is None or found.high is None else f": {number(found.low)} to {number(found.high)}"
+    say = percent if share else _number
+    span = "" if found.low is None or found.high is None else f": {say(found.low)} to {say(found.high)}"
     return Measure(name, found.point, low, high, found.seeds, share=share, note="" if whole else found.label + span)
 
 

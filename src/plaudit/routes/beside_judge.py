@@ -155,8 +155,6 @@ def main(folder: Path) -> None:
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # a library's own words are no answer
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the trainer too, which ends this
-    with contextlib.suppress(OSError):
-        os.nice(NICE)
     import torch
 
     from plaudit.llms.ledger import LedgerLLM
@@ -173,7 +171,10 @@ def main(folder: Path) -> None:
         out.flush()
 
     with contextlib.closing(llm), contextlib.suppress(BrokenPipeError):
-        serve(Judging(run, folder, llm, begin["goal"], [tuple(each) for each in begin["asked"]]), sys.stdin, tell)
+        judging = Judging(run, folder, llm, begin["goal"], [tuple(each) for each in begin["asked"]])
+        with contextlib.suppress(OSError):
+            os.nice(NICE)  # not before: loading comes once, and would take for ever where processors are taken
+        serve(judging, sys.stdin, tell)
 
 
 if __name__ == "__main__":
