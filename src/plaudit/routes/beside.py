@@ -51,6 +51,11 @@ class JudgeProcess:
             threading.Thread(target=work, args=(stream,), daemon=True).start()
         self._say({"goal": goal, "asked": [[each.text, each.value] for each in asked]})
 
+    def wait(self) -> None:
+        """Until it is loaded: once, before the first step, so that what is met first is not judged last."""
+        if self._from.get() is None:
+            raise self._ended()
+
     def ask(self, texts: Sequence[str]) -> None:
         """See :class:`plaudit.rewards.beside.Judge`."""
         self._say({"ask": list(texts)})
@@ -62,11 +67,7 @@ class JudgeProcess:
             while True:
                 said = self._from.get_nowait()
                 if said is None:
-                    words = (self.folder / SAID).read_text(encoding="utf-8", errors="replace").strip()
-                    last = words.splitlines()[-1] if words else "it left no word"
-                    raise PlauditError(
-                        f"the judge beside the training has ended: {last} (all of it: {self.folder / SAID})"
-                    )
+                    raise self._ended()
                 if "answers" in said:
                     found += [Answer(*each) for each in said["answers"]]
                 fitted |= "fitted" in said
@@ -77,6 +78,11 @@ class JudgeProcess:
         self._process.terminate()
         self._process.wait()
         self._errors.close()
+
+    def _ended(self) -> PlauditError:
+        words = (self.folder / SAID).read_text(encoding="utf-8", errors="replace").strip()
+        last = words.splitlines()[-1] if words else "it left no word"
+        return PlauditError(f"the judge beside the training has ended: {last} (all of it: {self.folder / SAID})")
 
     def _say(self, line: dict[str, Any]) -> None:
         self._to.put(json.dumps(line) + "\n")
@@ -123,6 +129,7 @@ def annotating(run: Run, folder: Path, envs: ChangingRewardWrapper, goal: str, s
     if before.asked and (folder / NETS).exists():
         before.use(load_fitted(folder), steps)
     with contextlib.closing(JudgeProcess(folder, goal, before.asked)) as judge:
+        judge.wait()
         before.judge = judge
         yield before
 

@@ -174,6 +174,7 @@ def main(folder: Path) -> None:
         judging = Judging(run, folder, llm, begin["goal"], [tuple(each) for each in begin["asked"]])
         with contextlib.suppress(OSError):
             os.nice(NICE)  # not before: loading comes once, and would take for ever where processors are taken
+        tell({"ready": True})
         serve(judging, sys.stdin, tell)
 
 
