@@ -166,14 +166,20 @@ def main(folder: Path) -> None:
     own, shared = ledgers(run)
     llm = LedgerLLM(make_llm(dataclasses.replace(run.config.llm, threads=1)), own, 1.0, run.budget, shared)
 
+    gentle = False
+
     def tell(line: dict[str, Any]) -> None:
+        nonlocal gentle
+        if "answers" in line and not gentle:
+            # Not before: the weights and the prompt's examples are read once, which would take for ever beside others.
+            gentle = True
+            with contextlib.suppress(OSError):
+                os.nice(NICE)
         out.write(json.dumps(line) + "\n")
         out.flush()
 
     with contextlib.closing(llm), contextlib.suppress(BrokenPipeError):
         judging = Judging(run, folder, llm, begin["goal"], [tuple(each) for each in begin["asked"]])
-        with contextlib.suppress(OSError):
-            os.nice(NICE)  # not before: loading comes once, and would take for ever where processors are taken
         tell({"ready": True})
         serve(judging, sys.stdin, tell)
 
