@@ -159,6 +159,22 @@ class FitConfig:
 
 
 @dataclass(frozen=True)
+class OnlineConfig:
+    """Judging again what the agents meet while they train (routes preference and scalar)."""
+
+    beside: bool = False
+    """Ask in a process beside each trainer, which waits for no answer, and fit the reward to the answers as they come."""
+    questions: int = 1000
+    """New observations of each agent that are judged, at most."""
+    share: float = 0.5
+    """Of the time, how much the judge beside works; it runs on one thread and gives way to everything else."""
+    refit: int = 16
+    """New answers after which the reward model is fitted again, from where it stands."""
+    steps: int = 60
+    """Gradient steps of each such fit."""
+
+
+@dataclass(frozen=True)
 class CodeConfig:
     """Reward programs that the LLM writes (route code)."""
 
@@ -286,6 +302,8 @@ class TrainConfig:
     """Units of a recurrent memory of the episode, for worlds that do not show all that matters; 0 for none."""
     normalize: bool = False
     """Whether observed numbers and the reward are brought to unit scale by their running deviation."""
+    visits: bool = False
+    """Whether the learning curve tells what was met: distinct observations, descriptions and events, entropy of visits."""
 
 
 @dataclass(frozen=True)
@@ -327,6 +345,7 @@ class RunConfig:
     collect: CollectConfig = field(default_factory=CollectConfig)
     judge: JudgeConfig = field(default_factory=JudgeConfig)
     fit: FitConfig = field(default_factory=FitConfig)
+    online: OnlineConfig = field(default_factory=OnlineConfig)
     code: CodeConfig = field(default_factory=CodeConfig)
     embedding: EmbeddingConfig = field(default_factory=EmbeddingConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)

@@ -32,6 +32,7 @@ def validate(config: RunConfig) -> None:
         *_judging(config),
         *_training(config.train),
         *_placing(config),
+        *_beside(config),
         ("seed", 0 <= config.seed < 10_000, "between 0 and 9999"),
         ("shaping.potential", not potential or task_weight > 0, POTENTIAL_NEEDS_TASK),
         ("fit.labels", config.fit.labels == "judge" or config.route not in NUMBERS_ONLY, LABELS_NEED_PAIRS),
@@ -104,6 +105,34 @@ def _training(train: TrainConfig) -> list[tuple[str, bool, str]]:
         ("train.gae_lambda", 0 <= train.gae_lambda <= 1, "between 0 and 1"),
         ("train.entropy", train.entropy >= 0, "0 or more"),
         ("train.gamma", 0 <= train.gamma < 1, "at least 0 and below 1"),
+    ]
+
+
+def _beside(config: RunConfig) -> list[tuple[str, bool, str]]:
+    """The rules of ``[online]``; what is judged beside are single descriptions, and pairs are of the judge's alone."""
+    online, off = config.online, not config.online.beside
+    return [
+        ("online.questions", online.questions >= 1, "at least 1"),
+        ("online.refit", online.refit >= 1, "at least 1"),
+        ("online.steps", online.steps >= 1, "at least 1"),
+        ("online.share", 0 < online.share <= 1, "above 0 and at most 1"),
+        (
+            "online.beside",
+            off or config.route in ("preference", "scalar"),
+            "used with the routes preference and scalar",
+        ),
+        ("fit.online", off or not config.fit.online, "false with online.beside, which asks without waiting"),
+        ("judge.segment", off or config.judge.segment == 1, "1 with online.beside: an agent meets no segments"),
+        ("judge.input", off or config.judge.input == "text", "text with online.beside, which asks by the description"),
+        ("fit.input", off or config.fit.input == "text", "text with online.beside, which judges by the description"),
+        ("fit.labels", off or config.fit.labels == "judge", "judge with online.beside"),
+        (
+            "train.algorithm",
+            off or config.train.algorithm == "ppo",
+            "ppo with online.beside: rewards that are kept age",
+        ),
+        ("cluster.on", off or config.cluster.on == "local", "local with online.beside, which asks while it trains"),
+        ("llm.batch", off or not config.llm.batch, "0 with online.beside, which cannot wait a day"),
     ]
 
 

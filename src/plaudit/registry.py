@@ -59,12 +59,14 @@ KINDS: dict[str, dict[str, Entry]] = {
         "constant-minus": Entry("plaudit.routes.controls:ConstantMinus"),
         "random": Entry("plaudit.routes.controls:Random"),
         "count": Entry("plaudit.routes.controls:Count"),
+        "rnd": Entry("plaudit.routes.controls:RandomNetwork"),
         "expert": Entry("plaudit.routes.controls:Expert"),
     },
     "analyses": {
         "dynamics": Entry("plaudit.analyze.dynamics:Dynamics"),
         "agreement": Entry("plaudit.analyze.agreement:Agreement"),
         "credit": Entry("plaudit.analyze.credit:Credit"),
+        "exploration": Entry("plaudit.analyze.exploration:Exploration"),
         "granularity": Entry("plaudit.analyze.granularity:Granularity"),
     },
 }

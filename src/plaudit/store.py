@@ -37,7 +37,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "collect": ("world", "collect", "seed"),
     "annotate": ("route", "llm", "judge", "code", "embedding"),
     "fit": ("fit",),
-    "train": ("shaping", "train"),
+    "train": ("shaping", "train", "online"),
     "evaluate": ("evaluate", "route", "llm", "policy"),
     "report": (),
 }
@@ -81,6 +81,12 @@ LATER: dict[tuple[str, str], Any] = {
     ("measure", "shots"): [],
     ("measure", "draws"): 3,
     ("measure", "questions"): 100,
+    ("train", "visits"): False,
+    ("online", "beside"): False,
+    ("online", "questions"): 1000,
+    ("online", "share"): 0.5,
+    ("online", "refit"): 16,
+    ("online", "steps"): 60,
 }
 """Settings that are younger than the folder's format, and what was done before there were any: so set, they are left out
 of a stage's fingerprint, and what an older plaudit has finished stays finished."""
@@ -176,7 +182,7 @@ class Folder(Generic[C]):
         """Fingerprint of all that this stage's result depends on: settings, files they name, and earlier stages."""
         config, parts = _without_later(_decisive(self.config)), list[Any]()
         for stage in self.stages[: self.stages.index(name) + 1]:
-            parts += [[key, config[key]] for key in self.needs[stage]]
+            parts += [[key, config[key]] for key in self.needs[stage] if key in config]
             parts += [_file_mark(config[s][key]) for s, key in self.files.get(stage, ()) if key in config[s]]
             if "world" in self.needs[stage] and config["world"]["name"].endswith(".py"):
                 parts.append(_file_mark(config["world"]["name"]))
@@ -269,6 +275,8 @@ def _without_later(config: dict[str, Any]) -> dict[str, Any]:
     for (section, key), before in LATER.items():
         if config.get(section, {}).get(key) == before:
             del config[section][key]
+            if not config[section]:
+                del config[section]
     return config
 
 

@@ -51,6 +51,13 @@ class World(gym.Env[Any, Any]):
         """What has just happened, the unit of episodic counts; the whole description where a world has no such thing."""
         return self.describe(obs)
 
+    def places(self, obs: Observation) -> Mapping[str, str]:
+        """Where an observation is, by kind (``dungeon level``, ``square``), for counting how much of the world was met.
+
+        For measuring only; nothing where an observation does not tell.
+        """
+        return {}
+
     def render(self) -> Any:
         """The world from outside for people, ``(height, width, 3)`` uint8; None where it draws none."""
         return None

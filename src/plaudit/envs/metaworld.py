@@ -225,6 +225,10 @@ class MetaWorld(World):
     def event(self, obs: Observation) -> str:
         return words.hand_only(obs["hand"]) if isinstance(obs, dict) else words.event(self.words, obs.tolist())
 
+    def places(self, obs: Observation) -> dict[str, str]:
+        hand = (obs["hand"] if isinstance(obs, dict) else obs)[:3]
+        return {"place of the hand": ",".join(str(round(20 * float(at))) for at in hand)}  # to 5 cm
+
     def features(self, obs: Observation) -> dict[str, bool | int | float | str]:
         if isinstance(obs, dict):
             return dict(zip(("hand_x", "hand_y", "hand_z", "gripper_open"), map(float, obs["hand"]), strict=True))

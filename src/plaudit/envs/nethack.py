@@ -103,6 +103,10 @@ class NetHack(World):
     def event(self, obs: Observation) -> str:
         return words.event(obs)
 
+    def places(self, obs: Observation) -> dict[str, str]:
+        now, _ = words.numbers(obs)
+        return {"dungeon level": f"{now['depth']}", "square": f"{now['depth']}:{now['x']},{now['y']}"}
+
     def picture(self, obs: Observation) -> NDArray[np.uint8] | None:
         """The terminal as an image, with the description ``image`` (or ``screen``); None without the screen."""
         if "screen" not in obs:

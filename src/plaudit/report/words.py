@@ -25,10 +25,11 @@ LABELS = {
     "constant-minus": "constant −1",
     "random": "random policy",
     "count": "novelty count",
+    "rnd": "novelty by a network",
     "expert": "scripted expert",
 }
 """Arms as the reports call them; the raw name stands beside it. Others go by their own name."""
-CONTROLS = ("task", "constant", "constant-minus", "random", "count", "expert")
+CONTROLS = ("task", "constant", "constant-minus", "random", "count", "rnd", "expert")
 """Arms that no language model had a part in."""
 REFERENCES = ("expert",)
 """Controls that show what can be reached and need not be beaten: they were told how to play."""

@@ -109,8 +109,9 @@ def fit(
     options: FitOptions,
     seed: int,
     segments: Segments = None,
+    restart: bool = True,
 ) -> None:
-    """Fit every network of the model, from its first weights, to these pairs.
+    """Fit every network of the model to these pairs, from its first weights or, without ``restart``, from those it has.
 
     The pairs' indices are of observations; with ``segments``, ``(items, length)``, they are of its rows.
     """
@@ -119,7 +120,8 @@ def fit(
         difference = rewards[pairs.first[rows]] - rewards[pairs.second[rows]]
         return F.binary_cross_entropy_with_logits(difference, torch.from_numpy(pairs.target[rows]))
 
-    model.restart()
+    if restart:
+        model.restart()
     optimise(model, observations, segments, np.stack([pairs.first, pairs.second], axis=1), loss, options, seed)
 
 

@@ -97,8 +97,11 @@ def fit(
     options: FitOptions,
     seed: int,
     segments: Segments = None,
+    restart: bool = True,
 ) -> tuple[float, float]:
-    """Fit every network of the model, from its first weights; mean and standard deviation that the values were freed of.
+    """Fit every network of the model; mean and standard deviation that the values were freed of.
+
+    From the networks' first weights or, without ``restart``, from those that they have.
 
     The values' indices are of observations; with ``segments``, ``(items, length)``, they are of its rows.
     """
@@ -108,7 +111,8 @@ def fit(
     def loss(rewards: Tensor, rows: NDArray[np.int64]) -> Tensor:
         return F.mse_loss(rewards[judged.item[rows]], target[rows])
 
-    model.restart()
+    if restart:
+        model.restart()
     optimise(model, observations, segments, judged.item[:, None], loss, options, seed)
     return mean, std
 

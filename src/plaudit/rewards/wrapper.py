@@ -111,6 +111,8 @@ class RewardWrapper(VectorWrapper):
         if not hasattr(self.env, "get_state"):
             return {}
         state = {"counts": self._counts.get_state(), "potential": self._potential, "world": self.env.get_state()}
+        if learns := getattr(self.reward_fn, "get_state", None):  # a reward that changes with what it meets
+            state["reward"] = learns()
         return state | ({"previous": self._previous} if self.reward_fn.of == "transition" else {})
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -119,4 +121,6 @@ class RewardWrapper(VectorWrapper):
         self._counts.set_state(state["counts"])
         self._potential = np.array(state["potential"])
         self._previous = state.get("previous")
+        if "reward" in state:
+            self.reward_fn.set_state(state["reward"])  # type: ignore[attr-defined]
         self.env.set_state(state["world"])  # type: ignore[attr-defined]

@@ -99,8 +99,8 @@ def judged_rewards(run: Run) -> NDArray[np.float32]:
     return load_tree(run.require("fit") / "judged.safetensors")["judged"].numpy()
 
 
-def shaping(run: Run) -> Shaping:
-    """The run's shaping, its statistics taken over the judged observations."""
+def shaping(run: Run, judged: NDArray[np.floating] | None = None) -> Shaping:
+    """The run's shaping, its statistics taken over the rewards of the judged observations; the fit's own by default."""
     options: dict[str, Any] = asdict(run.config.shaping) | {"gamma": run.config.train.gamma}
     normalize, quantile = options.pop("normalize"), options.pop("quantile")
-    return Shaping.from_rewards(judged_rewards(run), normalize, quantile, **options)
+    return Shaping.from_rewards(judged_rewards(run) if judged is None else judged, normalize, quantile, **options)

@@ -49,6 +49,16 @@ class Count(Route):
         return CountReward(), Shaping(count_power=run.config.shaping.count_power)
 
 
+class RandomNetwork(Route):
+    """Control: novelty by random network distillation, over the whole training."""
+
+    def reward(self, run: Run, world: World) -> tuple[RewardFn, Shaping]:
+        from plaudit.rewards.novelty import DistillationReward
+
+        train = run.config.train
+        return DistillationReward(world.observation_space, train.num_envs, train.gamma, train.width), Shaping()
+
+
 class Expert(Route):
     """Reference: the world's own scripted policy; nothing is trained."""
 

@@ -67,17 +67,21 @@ ARMS = {
         Arm("constant-minus", "control: -1 for every step", {}),
         Arm("random", "control: a random policy", {}),
         Arm("count", "control: novelty of events alone", {}),
+        Arm("rnd", "control: novelty by random network distillation; only where it is named", {}),
         Arm("expert", "reference: the world's own scripted policy; only where it is named", {}),
     )
 }
 
+NAMED = ("rnd", "expert")
+"""Arms that are left out unless they are named: a second kind of novelty, and what not every world has."""
+
 
 def choose(names: list[str]) -> list[Arm]:
-    """The arms of these names, in their usual order; none takes all but the expert, which not every world has."""
+    """The arms of these names, in their usual order; none takes all but those of ``NAMED``."""
     for name in names:
         if name not in ARMS:
             raise ConfigError(f"there is no arm {name!r}.{did_you_mean(name, ARMS)}")
-    return [arm for arm in ARMS.values() if arm.name in names or (not names and arm.name != "expert")]
+    return [arm for arm in ARMS.values() if arm.name in names or (not names and arm.name not in NAMED)]
 
 
 def flat(switches: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ stopped agent goes on exactly where it was. One agent's failure does not stop th
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import queue
@@ -18,9 +19,10 @@ from typing import Any
 
 from plaudit.budget import Budget
 from plaudit.config import ClusterConfig, RunConfig
-from plaudit.console import progress
+from plaudit.console import console, progress
 from plaudit.errors import PlauditError
 from plaudit.stages.parts import cores, make_envs, make_route, make_world, trained_arms
+from plaudit.stages.visits import Visits
 from plaudit.store import Run, load_tree, read_table, save_tree, write_table
 from plaudit.world_file import blame
 
@@ -81,7 +83,27 @@ def finish(run: Run) -> None:
         agents=len(names) * len(seeds),
         steps=run.config.train.steps if names else 0,
         steps_per_second={arm: round(sorted(s)[len(s) // 2]) for arm, s in speeds.items()},
+        **_online(run),
     )
+
+
+def _online(run: Run) -> dict[str, Any]:
+    """What judging beside the training came to, told and for the record."""
+    config = run.config
+    if not judged_beside(config, config.route):
+        return {}
+    from plaudit.routes.beside import summary
+
+    seeds = range(config.train.seeds)
+    found = summary([run.folder / "train" / f"{config.route}-{seed}" for seed in seeds])
+    if found["lag_steps"] is None:
+        said = "none in time to train on: longer training, or a larger --online.share"
+    else:
+        seconds = "" if found["lag_seconds"] is None else f" ({found['lag_seconds']:g} s)"
+        lag = f"{found['lag_steps']:,.0f} steps{seconds} after they were met (median)"
+        said = f"{found['used']:,} of them trained on, {lag}"
+    console.print(f"judged beside training: {found['answers']:,} new observations, {said}")
+    return {"online": found}
 
 
 def is_trained(run: Run, arm: str, seed: int) -> bool:
@@ -183,32 +205,58 @@ def attempt(job: Job, report: Any) -> str:
 def train_agent(run: Run, arm: str, seed: int, report: Any = None) -> None:
     """Train one agent to the end, from its checkpoint where there is one."""
     from plaudit.rl.agents import agent_record, make_trainer
+    from plaudit.rl.base import to_numpy
+    from plaudit.routes.beside import keep_record
 
     folder, settings = run.stage(f"train/{arm}-{seed}"), run.expected("train")
     config = run.config.train
-    trainer = make_trainer(config, wrapped_envs(run, arm), seed)
+    envs = wrapped_envs(run, arm)
+    trainer, visits = make_trainer(config, envs, seed), envs.env if config.visits else None
     checkpoint, curve = folder / "checkpoint.safetensors", []
     if checkpoint.exists() and (tree := load_tree(checkpoint)).get("settings") == settings:
         trainer.set_state(tree["trainer"])
         curve = tree["curve"]
+        if visits is not None:
+            visits.tally.set_state(to_numpy(tree["visits"]))
         if report is not None:
             report(trainer.steps)
     saved = time.perf_counter()
 
-    def on_update(update: Any) -> None:
-        nonlocal saved
-        curve.append(asdict(update))
-        if time.perf_counter() - saved > CHECKPOINT_SECONDS:
-            save_tree(checkpoint, {"settings": settings, "trainer": trainer.get_state(), "curve": curve})
-            saved = time.perf_counter()
-        if report is not None:
-            report(config.num_envs * config.horizon)
+    with _beside(run, arm, folder, envs, trainer.steps) as beside:
 
-    trainer.train(on_update)
+        def on_update(update: Any) -> None:
+            nonlocal saved
+            row = asdict(update) | (visits.columns() if visits is not None else {})
+            curve.append(row | (beside.between(update.steps) if beside is not None else {}))
+            if time.perf_counter() - saved > CHECKPOINT_SECONDS:
+                tree = {"settings": settings, "trainer": trainer.get_state(), "curve": curve}
+                tree |= {"visits": visits.tally.get_state()} if visits is not None else {}
+                save_tree(checkpoint, tree)
+                saved = time.perf_counter()
+            if report is not None:
+                report(config.num_envs * config.horizon)
+
+        trainer.train(on_update)
     write_table(folder / "curve.parquet", curve)
+    if beside is not None:
+        keep_record(folder, beside)
     agent = {"settings": settings, "agent": agent_record(config), "net": dict(trainer.net.state_dict())}
     save_tree(folder / "agent.safetensors", agent)
     checkpoint.unlink(missing_ok=True)
+
+
+def _beside(run: Run, arm: str, folder: Path, envs: Any, steps: int) -> Any:
+    """The judge beside this agent's training, from where it stands; None where there is none."""
+    if not judged_beside(run.config, arm):
+        return contextlib.nullcontext()
+    from plaudit.routes.beside import annotating
+
+    return annotating(run, folder, envs, make_world(run.config.world).goal, steps)
+
+
+def judged_beside(config: RunConfig, arm: str) -> bool:
+    """Whether this arm's agents are judged while they train."""
+    return config.online.beside and arm == config.route
 
 
 def wrapped_task(config: RunConfig) -> Any:
@@ -226,5 +274,11 @@ def wrapped_envs(run: Run, arm: str) -> Any:
     from plaudit.rewards.wrapper import RewardWrapper
 
     world, envs = make_world(run.config.world), make_envs(run.config.world, run.config.train.num_envs)
+    if run.config.train.visits:
+        envs = Visits(envs, world)
+    if judged_beside(run.config, arm):
+        from plaudit.routes.beside import changing_envs
+
+        return changing_envs(run, world, envs)
     reward_fn, shaping = make_route(arm).reward(run, world)
     return RewardWrapper(envs, reward_fn, shaping, world.event)
