@@ -78,13 +78,14 @@ class Teacher:
         self._weights = {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
         self._adam = torch.optim.AdamW(list(self._weights.values()), lr=options.learning_rate, weight_decay=0.0)
         self.step = 0
+        self._base: dict[int, Tensor] = {}
 
     def run(self, on_step: Callable[[Step], None]) -> None:
         """Up to the last step; ``on_step`` is told each."""
         self.model.train()
         while self.step < self.options.steps:
             try:
-                done = self._one()
+                done = self.take_step()
             except RuntimeError as error:
                 if "memory" not in str(error).lower():
                     raise
@@ -95,7 +96,8 @@ class Teacher:
             on_step(done)
         self.model.eval()
 
-    def _one(self) -> Step:
+    def take_step(self) -> Step:
+        """One step of the weights; what it came to."""
         start, options = time.perf_counter(), self.options
         torch.manual_seed(self.seed * 1_000_003 + self.step)  # of dropout
         batch = [self.samples[i] for i in order(len(self.samples), options.batch, self.step, self.seed)]
@@ -127,9 +129,16 @@ class Teacher:
             return 0.0, 0.0, 0
         chosen = order(len(self.windows), options.windows, self.step, self.seed + 1)
         windows = self.windows[chosen]
-        kl, text = losses.text_losses(self.model, windows, kl=options.kl > 0)
+        base = torch.stack([self._of_base(place) for place in chosen]) if options.kl else None
+        kl, text = losses.text_losses(self.model, windows, base)
         (options.kl * kl + options.replay * text).backward()
         return float(kl.detach()), float(text.detach()), windows.numel()
+
+    def _of_base(self, place: int) -> Tensor:
+        """What the base makes of a window; each alone, so that one that was stopped finds the same."""
+        if place not in self._base:
+            self._base[place] = losses.read_by_base(self.model, self.windows[place])
+        return self._base[place]
 
     def get_state(self) -> dict[str, Any]:
         """All that a later process needs to go on exactly."""
