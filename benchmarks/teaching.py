@@ -5,10 +5,10 @@
 
 The bare loop is what a user of peft writes: a padded batch, ``model(input_ids, attention_mask, labels)`` with labels of
 -100 but for the answer (yes to the nearer of a pair, no to the other), AdamW over the adapter's weights. Ours makes the
-pair's loss of the same tokens. Both have rank 8 on all linear layers, the same pairs in the same order, no KL and no replay;
-a third line is ours with its KL, which the bare loop has not. Each runs in a process of its own, in turn in each round, after
-one step that is not timed. Said are medians over rounds of pairs a second by the clock and by processor time (which says
-more where others use the machine), and each process's peak memory.
+pair's loss of the same tokens. Both have rank 8 on all linear layers, the same pairs in the same order, no KL and no
+replay; a third line is ours with its KL, which the bare loop has not. Each runs in a process of its own, in turn in each
+round, after one step that is not timed. Said are medians over rounds of pairs a second by the clock and by processor time
+(which says more where others use the machine), and each process's peak memory.
 
 ``--judge`` asks the held-out pairs of Wordle of the 4-bit base and of the base with the adapter, both warm, in turn.
 """

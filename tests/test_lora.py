@@ -11,7 +11,7 @@ pytest.importorskip("peft")
 import tiny_models  # noqa: E402
 
 from plaudit.config import LLMConfig, WorldConfig  # noqa: E402
-from plaudit.errors import ConfigError, LLMError, PlauditError  # noqa: E402
+from plaudit.errors import ConfigError, PlauditError  # noqa: E402
 from plaudit.finetune import losses, run, teach  # noqa: E402
 from plaudit.finetune.encode import encode, parts  # noqa: E402
 from plaudit.finetune.lessons import Lesson  # noqa: E402
@@ -63,7 +63,7 @@ def test_what_prompts_begin_with_is_read_once_and_changes_nothing(llm, monkeypat
     """Log-probabilities and gradients are those of each path alone; so are groups of like length."""
     samples = [encode(llm, pair("a " * n, "b " * (n + 9))) for n in (3, 90, 4)]
     paths = [path for sample in samples for path in sample.paths]
-    assert losses.beginning(paths) == 0 and losses.SHARED > len("Now: ")  # too short to be worth a pass
+    assert losses.beginning(paths) == 0 and len("Now: ") < losses.SHARED  # too short to be worth a pass
     told = "It is about a door that is open or shut. "
     samples = [
         encode(llm, Lesson("compare", tuple(told + prompt for prompt in each.prompts), YES_NO, None))
@@ -76,7 +76,8 @@ def test_what_prompts_begin_with_is_read_once_and_changes_nothing(llm, monkeypat
 
     def gradient(parts):
         model.zero_grad(set_to_none=True)
-        total = sum(losses.loss(s, w) for part in parts for s, w in zip(part, losses.answer_weights(model, part)))
+        weighed = [(part, losses.answer_weights(model, part)) for part in parts]
+        total = sum(losses.loss(s, w) for part, each in weighed for s, w in zip(part, each, strict=True))
         total.backward()
         return float(total.detach()), [weight.grad.clone() for weight in weights]
 
@@ -178,15 +179,6 @@ def test_a_loss_that_is_no_number_ends_it_and_says_what_to_lower(folder):
         next(iter(broken.get_state()["weights"].values())).fill_(float("nan"))
     with pytest.raises(PlauditError, match=r"no number.*learning-rate"):
         broken.run(lambda step: None)
-
-
-def test_too_little_memory_names_the_settings(folder, monkeypatch):
-    def full(*_):
-        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
-
-    monkeypatch.setattr(losses, "answer_weights", full)
-    with pytest.raises(LLMError, match=r"--lora\.part-tokens \(now 1024\)"):
-        teacher(folder).run(lambda step: None)
 
 
 def test_the_command_teaches_and_skips_what_is_done(folder, tmp_path, capsys):

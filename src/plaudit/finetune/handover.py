@@ -22,7 +22,7 @@ from plaudit.finetune.lessons import Lesson
 from plaudit.finetune.teach import base, base_spec, lessons
 from plaudit.llms.base import LLM, Reply, Request
 from plaudit.llms.transformers_files import is_gguf
-from plaudit.store import write_table
+from plaudit.store import explain_disk_errors, write_table
 
 if TYPE_CHECKING:
     from plaudit.finetune.run import Finetune
@@ -39,8 +39,11 @@ def export(run: Finetune) -> None:
     from plaudit.llms import weights
 
     ask = run.config.ask
-    notes = {"base": spec, "protocol": ask.protocol, "prompt": ask.prompt or ask.protocol}
-    target = to_gguf(adapter, weights.resolve(spec), folder / "adapter.gguf", notes)
+    source = weights.resolve(spec)
+    notes = {"base": spec, "weights": weights.fingerprint(source)}
+    notes |= {"protocol": ask.protocol, "prompt": ask.prompt or ask.protocol}
+    with explain_disk_errors(folder):
+        target = to_gguf(adapter, source, folder / "adapter.gguf", notes)
     asked = [each for each in lessons(run, "held_out") if len(each.answers) > 1]
     requests = [Request(prompt, answers=each.answers) for each in asked for prompt in each.prompts]
     with base(run.config, str(adapter)) as llm:

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plaudit.errors import LLMError, PlauditError
+from plaudit.errors import PlauditError
 from plaudit.finetune import losses
 from plaudit.finetune.encode import Sample, parts
 from plaudit.finetune.settings import LoraConfig
@@ -84,16 +84,7 @@ class Teacher:
         """Up to the last step; ``on_step`` is told each."""
         self.model.train()
         while self.step < self.options.steps:
-            try:
-                done = self.take_step()
-            except RuntimeError as error:
-                if "memory" not in str(error).lower():
-                    raise
-                raise LLMError(
-                    f"the memory does not suffice: {str(error).splitlines()[0][:200]}. Lower --lora.part-tokens (now "
-                    f"{self.options.part_tokens}), --lora.batch or --lora.rank, and give another --out."
-                ) from error
-            on_step(done)
+            on_step(self.take_step())
         self.model.eval()
 
     def take_step(self) -> Step:
@@ -111,12 +102,12 @@ class Teacher:
             right += sum(losses.is_right(s, w.detach()) for s, w in zip(part, weights, strict=True)) / len(batch)
             tokens += sum(len(path.tokens) for sample in part for path in sample.paths)
         kl, text, read = self._keep()
-        if not math.isfinite(total + kl + text):
+        norm = torch.nn.utils.clip_grad_norm_(list(self._weights.values()), options.clip)
+        if not math.isfinite(total + kl + text + float(norm)):
             raise PlauditError(
-                f"step {self.step + 1} came to a loss that is no number. The last checkpoint is kept. "
+                f"step {self.step + 1} came to a loss or gradient that is no number. The weights before it are kept. "
                 f"Lower --lora.learning-rate (now {options.learning_rate:g}) and give another --out."
             )
-        torch.nn.utils.clip_grad_norm_(list(self._weights.values()), options.clip)
         self._adam.step()
         self._adam.zero_grad(set_to_none=True)
         self.step += 1

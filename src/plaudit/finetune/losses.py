@@ -6,8 +6,8 @@
 * General text: KL(base || taught) of the next token, and the text's own cross-entropy (replay), in nats per token.
 
 Only rows that are wanted are turned into logits: the vocabulary's matrix is a third of a small model's work. What all
-prompts begin with is read once, with its gradient; the rest goes through in groups of like length. All of that is exact, but
-that dropout draws one mask for a beginning that is shared.
+prompts begin with is read once, with its gradient; the rest goes through in groups of like length. That is exact but for
+dropout, which draws one mask for a beginning that is shared.
 """
 
 from __future__ import annotations

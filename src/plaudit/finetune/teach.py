@@ -8,20 +8,23 @@ Nothing here looks at a held-out example to decide anything. What follows: :mod:
 from __future__ import annotations
 
 import contextlib
+import re
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from safetensors import SafetensorError
 
 from plaudit.console import console, progress
-from plaudit.errors import ConfigError
+from plaudit.errors import ConfigError, LLMError, PlauditError
 from plaudit.finetune.gather import PARTS, Part
 from plaudit.finetune.lessons import Lesson, lesson
 from plaudit.finetune.rows import load_rows
-from plaudit.finetune.settings import FinetuneConfig
-from plaudit.store import load_tree, read_table, save_tree, write_table
+from plaudit.finetune.settings import FinetuneConfig, LoraConfig
+from plaudit.store import explain_disk_errors, load_tree, read_table, save_tree, write_table
 
 if TYPE_CHECKING:
     from plaudit.finetune.encode import Sample
@@ -41,15 +44,16 @@ def train(run: Finetune) -> None:
 
     start, config, folder = time.perf_counter(), run.config, run.stage("train")
     rows = {part: lessons(run, part) for part in PARTS}
-    with base(config) as llm:
-        taught, kept = ([encode(llm, each) for each in rows[part]] for part in ("train", "held_out"))
-        before = _once(run, "before.parquet", lambda: answered(llm, kept, "ask before"))
+    refuse_leaks(run)
+    with enough_memory(config.lora), base(config) as llm:
         options = config.lora
+        taught, kept = ([encode(llm, each) for each in rows[part]] for part in ("train", "held_out"))
+        before = _once(run, "before.parquet", lambda: answered(llm, kept, "ask before", options.part_tokens))
         windows = text_windows(llm, replay_texts() if options.kl or options.replay else [], options.window)
         teacher = Teacher(llm, taught, windows, options, config.seed)
         curve = _teach(run, teacher)
-        after = answered(llm, kept, "ask after")
-        teacher.model.save_pretrained(folder / "adapter")
+        after = answered(llm, kept, "ask after", options.part_tokens)
+        save_adapter(run, llm)
     write_table(folder / "curve.parquet", curve)
     write_table(folder / "answers.parquet", _answers(kept, before, after))
     for name in ("checkpoint.safetensors", "before.parquet"):
@@ -116,10 +120,66 @@ def lessons(run: Finetune, part: Part) -> list[Lesson]:
                 raise ConfigError(f"lora.examples: {count} of {kind} are wanted, the data hold {len(each[kind])}.")
         chosen = [rng.permutation(len(rows))[:count] for rows, count in zip(each.values(), wanted, strict=True)]
         rows = [rows[i] for rows, places in zip(each.values(), chosen, strict=True) for i in sorted(places.tolist())]
-    return [lesson(row, protocol) for row in rows]
+    found = [lesson(row, protocol) for row in rows]
+    if part == "train":
+        refuse_one_sided(found)
+    return found
 
 
-def answered(llm: TransformersLLM, samples: Sequence[Sample], what: str) -> list[tuple[float, float]]:
+def refuse_one_sided(taught: Sequence[Lesson]) -> None:
+    """Raise where all examples of a kind have one answer: what would be learnt is to give it, whatever is asked."""
+    for kind in {each.kind for each in taught}:
+        sides = [each.answers[each.right] if each.right is not None else None for each in taught if each.kind == kind]
+        if len(set(sides)) == 1 and sides[0] is not None:
+            raise ConfigError(
+                f"all {len(sides)} examples of {kind} have the answer {sides[0].strip()!r}: that is all that would be "
+                "learnt. Make more or other data (--data.examples, --data.steps, --data.sources) with another --out."
+            )
+
+
+@contextlib.contextmanager
+def enough_memory(options: LoraConfig) -> Iterator[None]:
+    """Say which settings to lower where the memory does not suffice."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        said = str(error).splitlines()[0][:200] if str(error) else "no more could be had"
+        if not isinstance(error, MemoryError) and not re.search("memory|bad_alloc", str(error).lower()):
+            raise
+        raise LLMError(
+            f"the memory does not suffice: {said}. Lower --lora.part-tokens (now {options.part_tokens}), --lora.batch "
+            f"(now {options.batch}) or --lora.rank (now {options.rank}), or take a smaller --llm; and give another --out."
+        ) from error
+
+
+def refuse_leaks(run: Finetune) -> None:
+    """The data as they lie in the folder now: somebody may have added rows since they were made."""
+    from plaudit.finetune.leaks import check_folder
+    from plaudit.stages.parts import make_world
+
+    check_folder(run.require("data"), make_world(run.config.world).hidden)
+
+
+def save_adapter(run: Finetune, llm: TransformersLLM) -> None:
+    """The adapter, whole or not at all, with a note of the weights that it is for."""
+    from plaudit.llms.transformers_files import note_base
+
+    target = run.stage("train") / "adapter"
+    temporary = target.with_name(".adapter.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    with explain_disk_errors(target):
+        try:
+            llm.model.save_pretrained(temporary)
+        except SafetensorError as error:  # a disk that is full, for one
+            raise OSError(str(error)) from error
+        note_base(temporary, base_spec(run.config), llm.folder)
+        shutil.rmtree(target, ignore_errors=True)
+        temporary.rename(target)
+
+
+def answered(
+    llm: TransformersLLM, samples: Sequence[Sample], what: str, part_tokens: int = 1024
+) -> list[tuple[float, float]]:
     """(1 where right, loss in nats) of each sample, as the model is now."""
     import torch
 
@@ -129,7 +189,7 @@ def answered(llm: TransformersLLM, samples: Sequence[Sample], what: str) -> list
     found: dict[int, tuple[float, float]] = {}
     numbers = {id(sample): number for number, sample in enumerate(samples)}
     with torch.inference_mode(), progress(what, len(samples)) as advance:
-        for part in parts(samples, 4096):
+        for part in parts(samples, 4 * part_tokens):  # no gradients are kept
             for sample, weights in zip(part, losses.answer_weights(llm.model, part), strict=True):
                 found[numbers[id(sample)]] = losses.is_right(sample, weights), float(losses.loss(sample, weights))
             advance(len(part))
@@ -163,10 +223,17 @@ def _teach(run: Finetune, teacher: Teacher) -> list[dict[str, Any]]:
             last = curve[-20:]
             advance(1, f"loss {sum(row['loss'] for row in last) / len(last):.3f}")
             if time.perf_counter() - saved > CHECKPOINT_SECONDS:
-                save_tree(checkpoint, {"settings": settings, "teacher": teacher.get_state(), "curve": curve})
+                keep()
                 saved = time.perf_counter()
 
-        teacher.run(on_step)
+        def keep() -> None:
+            save_tree(checkpoint, {"settings": settings, "teacher": teacher.get_state(), "curve": curve})
+
+        try:
+            teacher.run(on_step)
+        except PlauditError:  # a loss that is no number: the step was not made
+            keep()
+            raise
     return curve
 
 

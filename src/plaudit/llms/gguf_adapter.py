@@ -42,6 +42,16 @@ def check(adapter: Path) -> None:
     weights.header(adapter)
 
 
+def check_base(base: Path, adapter: Path) -> None:
+    """Raise where an adapter says that it was taught on other weights; one of another origin says nothing."""
+    said, found = notes(str(adapter)), weights.fingerprint(base)
+    if said.get("weights", found) != found:
+        raise ConfigError(
+            f"the adapter {adapter} was taught on {said['base']} (weights {said['weights']}), and {base} has other weights "
+            f"({found}). Give the model that it was taught on: --llm {said['base']} --llm.adapter {adapter}"
+        )
+
+
 @functools.lru_cache(maxsize=8)
 def notes(spec: str) -> dict[str, str]:
     """Of an adapter that plaudit has taught: ``base``, and the ``protocol`` and ``prompt`` to ask it in; else nothing.
@@ -67,6 +77,7 @@ def notes(spec: str) -> dict[str, str]:
 def merged(base: Path, adapter: Path) -> Path:
     """The model with the adapter in its weights."""
     check(adapter)
+    check_base(base, adapter)
     known = f"{weights.fingerprint(base)}-{weights.fingerprint(adapter)}"
     target = weights.cache_dir() / "merged" / known / base.name
     if not target.is_file():
@@ -75,7 +86,12 @@ def merged(base: Path, adapter: Path) -> Path:
             with weights.replacing(target) as temporary:
                 _merge(base, adapter, temporary)
         except (OSError, ValueError, KeyError, NotImplementedError) as error:
-            raise LLMError(f"the adapter {adapter} cannot be put into {base}: {str(error)[:300]}") from error
+            cure = (
+                f"Make room in {weights.cache_dir()}, or set PLAUDIT_CACHE to another folder"
+                if isinstance(error, OSError)
+                else "Give the model that it was made for, or make the adapter anew"
+            )
+            raise LLMError(f"the adapter {adapter} cannot be put into {base}: {str(error)[:300]}. {cure}") from error
     return target
 
 

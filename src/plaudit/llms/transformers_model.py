@@ -32,7 +32,7 @@ from plaudit.config import LLMConfig
 from plaudit.errors import ConfigError, LLMError
 from plaudit.llms import transformers_files as files
 from plaudit.llms import weights
-from plaudit.llms.base import Request
+from plaudit.llms.base import NO_TEMPLATE, Request
 from plaudit.llms.local import LocalLLM
 from plaudit.llms.token_tree import Row, Strand, Task, Tokens, common_length
 
@@ -72,7 +72,9 @@ class TransformersLLM(LocalLLM):
     ) -> None:
         super().__init__()
         files.check(spec, adapter)
-        folder = files.find(spec)
+        self.folder = folder = files.find(spec)
+        if adapter:
+            files.check_base(Path(adapter), spec, folder)
         import torch
 
         self._torch, self.rows = torch, rows
@@ -187,7 +189,7 @@ class TransformersLLM(LocalLLM):
         if not request.chat:
             return tuple(self._tokens(request.prompt, begins=True))
         if not self._reader.chat_template:
-            raise LLMError("this model has no chat template; ask with chat=False")
+            raise LLMError(NO_TEMPLATE)
         said: Any = request.prompt.strip()
         asked = self._reader.apply_chat_template(
             [{"role": "user", "content": [{"type": "text", "text": said}] if self.sees else said}],
@@ -203,7 +205,9 @@ class TransformersLLM(LocalLLM):
         from PIL import Image
 
         if not self._reader.chat_template:
-            raise LLMError("this model has no chat template, which images need")
+            raise LLMError(
+                "this model has no chat template, which pictures need. Take its instruct version, or --judge.input text"
+            )
         shown: list[dict[str, Any]] = [
             {"type": "image", "image": Image.open(io.BytesIO(image.png)).convert("RGB")} for image in request.images
         ]
