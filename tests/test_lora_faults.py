@@ -117,7 +117,7 @@ def test_an_adapter_is_for_the_weights_it_was_taught_on(model, tmp_path):
 def test_an_adapter_for_llama_cpp_knows_its_base_too(tmp_path, monkeypatch):
     made, base = tmp_path / "adapter.gguf", tmp_path / "base.gguf"
     monkeypatch.setattr(gguf_adapter, "check", lambda adapter: None)
-    monkeypatch.setattr(gguf_adapter, "notes", lambda spec: {"base": "embedded", "weights": "aaaa"})
+    monkeypatch.setattr(gguf_adapter, "noted", lambda path: {"base": "embedded", "weights": "aaaa"})
     monkeypatch.setattr(gguf_adapter.weights, "fingerprint", lambda path: "bbbb")
     with pytest.raises(
         ConfigError, match=r"taught on embedded \(weights aaaa\).*base\.gguf has other weights \(bbbb\)"

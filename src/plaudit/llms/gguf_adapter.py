@@ -44,7 +44,7 @@ def check(adapter: Path) -> None:
 
 def check_base(base: Path, adapter: Path) -> None:
     """Raise where an adapter says that it was taught on other weights; one of another origin says nothing."""
-    said, found = notes(str(adapter)), weights.fingerprint(base)
+    said, found = noted(adapter) or {}, weights.fingerprint(base)
     if said.get("weights", found) != found:
         raise ConfigError(
             f"the adapter {adapter} was taught on {said['base']} (weights {said['weights']}), and {base} has other weights "
@@ -52,26 +52,35 @@ def check_base(base: Path, adapter: Path) -> None:
         )
 
 
-@functools.lru_cache(maxsize=8)
 def notes(spec: str) -> dict[str, str]:
-    """Of an adapter that plaudit has taught: ``base``, and the ``protocol`` and ``prompt`` to ask it in; else nothing.
+    """Of an adapter that plaudit has taught: ``base``, its ``weights``, and the ``protocol`` and ``prompt`` to ask it in.
 
-    A :class:`ConfigError` where this is an adapter whose base nobody noted.
+    Nothing of a model; a :class:`ConfigError` where this is an adapter whose base nobody noted.
     """
-    if not spec.endswith(".gguf") or not Path(spec).expanduser().is_file() or find_spec("gguf") is None:
+    path = Path(spec).expanduser()
+    if not spec.endswith(".gguf") or not path.is_file() or find_spec("gguf") is None:
         return {}
+    found = noted(path)
+    if found is not None and "base" not in found:
+        raise ConfigError(f"{spec} is an adapter and no model. Name the model that it is for: --llm.adapter {spec}")
+    return found or {}
+
+
+def noted(adapter: Path) -> dict[str, str] | None:
+    """What plaudit wrote into an adapter's file; None where it is no adapter."""
+    return _noted(adapter, adapter.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=8)
+def _noted(path: Path, _mtime: int) -> dict[str, str] | None:
     import gguf
 
-    with contextlib.suppress(ValueError):  # no GGUF file: its reader says so better
-        reader = gguf.GGUFReader(Path(spec).expanduser())
+    weights.header(path)  # says what is wrong with a damaged file
+    with contextlib.suppress(ValueError, KeyError, IndexError):
+        reader = gguf.GGUFReader(path)
         if _said(reader, "general.type") == "adapter":
-            found = {name.removeprefix(NOTES): str(_said(reader, name)) for name in reader.fields if NOTES in name}
-            if "base" not in found:
-                raise ConfigError(
-                    f"{spec} is an adapter and no model. Name the model that it is for: --llm.adapter {spec}"
-                )
-            return found
-    return {}
+            return {name.removeprefix(NOTES): str(_said(reader, name)) for name in reader.fields if NOTES in name}
+    return None
 
 
 def merged(base: Path, adapter: Path) -> Path:
