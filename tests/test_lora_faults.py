@@ -112,6 +112,10 @@ def test_an_adapter_is_for_the_weights_it_was_taught_on(model, tmp_path):
     (adapter / transformers_files.MADE_FOR).write_text("{")
     with pytest.raises(ConfigError, match=r"plaudit\.json cannot be read"):
         TransformersLLM(str(model), adapter=str(adapter))
+    (adapter / transformers_files.MADE_FOR).unlink()
+    adapter_file(tmp_path / "f").write_bytes(b"garbage" * 50)
+    with pytest.raises(LLMError, match=r"adapter .* cannot be put on this model.*teach it anew"):
+        TransformersLLM(str(model), adapter=str(adapter))
 
 
 def test_an_adapter_for_llama_cpp_knows_its_base_too(tmp_path, monkeypatch):

@@ -131,12 +131,7 @@ class TransformersLLM(LocalLLM):
         if model._is_stateful or config.is_encoder_decoder:
             raise ValueError("it is recurrent or has an encoder; serve it over HTTP and use that back-end")
         if adapter:
-            from peft import PeftModel
-
-            with warnings.catch_warnings(
-                action="ignore", category=FutureWarning
-            ):  # peft's, of transformers' next version
-                model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+            model = _with_adapter(model, adapter)
         self._model: Any = model.eval().to(self.device)
         self._config: Any = config.get_text_config()
         self._tokenizer: Any = getattr(self._reader, "tokenizer", self._reader)
@@ -396,6 +391,20 @@ def groups(strands: Sequence[Strand]) -> Iterator[list[Strand]]:
             start = at + 1
     if strands:
         yield list(strands[start:])
+
+
+def _with_adapter(model: Any, adapter: str) -> Any:
+    """The model with peft's matrices in its weights."""
+    from peft import PeftModel
+
+    try:
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # peft's, of transformers' next version
+            return PeftModel.from_pretrained(model, adapter).merge_and_unload()
+    except (KeyError, OSError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
+        raise LLMError(
+            f"the adapter {adapter} cannot be put on this model: {str(error)[:300]}. It is damaged or for another model: "
+            "teach it anew, or name the model that it is for (--llm)"
+        ) from error
 
 
 def _row(logits: Any) -> Row:
