@@ -79,7 +79,8 @@ def draw_pairs(
         if len(levels) > 1:
             split.append([levels[name] for name in sorted(levels)])
     every = [[state for part in levels for state in part] for levels in split]
-    for _ in range(100 * count if split else 0):
+    possible = sum(len(among) * (len(among) - 1) // 2 for among in every)
+    for _ in range(100 * min(count, possible)):
         if len(found) >= count:
             return
         at = int(rng.integers(len(split)))
