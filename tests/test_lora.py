@@ -13,7 +13,7 @@ import tiny_models  # noqa: E402
 from plaudit.config import LLMConfig, WorldConfig  # noqa: E402
 from plaudit.errors import ConfigError, PlauditError  # noqa: E402
 from plaudit.finetune import losses, run, teach  # noqa: E402
-from plaudit.finetune.encode import encode, parts  # noqa: E402
+from plaudit.finetune.encode import SHARED, beginning, encode, parts  # noqa: E402
 from plaudit.finetune.lessons import Lesson  # noqa: E402
 from plaudit.finetune.lora import Teacher, order, rate, text_windows  # noqa: E402
 from plaudit.finetune.settings import AskConfig, DataConfig, FinetuneConfig, LoraConfig, MeasureConfig  # noqa: E402
@@ -63,14 +63,14 @@ def test_what_prompts_begin_with_is_read_once_and_changes_nothing(llm, monkeypat
     """Log-probabilities and gradients are those of each path alone; so are groups of like length."""
     samples = [encode(llm, pair("a " * n, "b " * (n + 9))) for n in (3, 90, 4)]
     paths = [path for sample in samples for path in sample.paths]
-    assert losses.beginning(paths) == 0 and len("Now: ") < losses.SHARED  # too short to be worth a pass
+    assert beginning(paths) == 0 and len("Now: ") < SHARED  # too short to be worth a pass
     told = "It is about a door that is open or shut. "
     samples = [
         encode(llm, Lesson("compare", tuple(told + prompt for prompt in each.prompts), YES_NO, None))
         for each in LESSONS
     ]
     paths = [path for sample in samples for path in sample.paths]
-    assert losses.beginning(paths) == len(told + "Now: the door is ")
+    assert beginning(paths) == len(told + "Now: the door is ")
     model = llm.teach(r=2, target_modules="all-linear", init_lora_weights=False)
     weights = [weight for weight in model.parameters() if weight.requires_grad]
 
@@ -83,7 +83,7 @@ def test_what_prompts_begin_with_is_read_once_and_changes_nothing(llm, monkeypat
 
     together, of_each = gradient([samples])
     with monkeypatch.context() as patch:
-        patch.setattr(losses, "SHARED", 10**6)  # nothing is shared
+        patch.setattr("plaudit.finetune.encode.SHARED", 10**6)  # nothing is shared
         alone, expected = gradient([[sample] for sample in samples])
     assert together == pytest.approx(alone, rel=1e-5)
     for one, two in zip(of_each, expected, strict=True):

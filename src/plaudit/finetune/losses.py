@@ -20,11 +20,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from plaudit.finetune.encode import Path, Sample
-from plaudit.llms.token_tree import Tokens, common_length
+from plaudit.finetune.encode import Path, Sample, beginning
+from plaudit.llms.token_tree import Tokens
 
-SHARED = 8
-"""Tokens that prompts must share at least to be read once for all."""
 PASS = 32
 """What one more pass through the model costs, in tokens."""
 
@@ -47,16 +45,6 @@ def answer_weights(model: Any, samples: Sequence[Sample]) -> list[Tensor]:
     return [
         part.view(-1, sample.answers) for part, sample in zip(sums.split([*map(_slots, samples)]), samples, strict=True)
     ]
-
-
-def beginning(paths: Sequence[Path]) -> int:
-    """Tokens that all paths begin with and nobody wants the logits behind; 0 where too few to be worth a pass."""
-    if len(paths) < 2:
-        return 0
-    first, last = (pick(path.tokens for path in paths) for pick in (min, max))  # what these share, all share
-    most = min(row for path in paths for row, _, _ in path.wanted)
-    shared = min(most, common_length(first, last))
-    return shared if shared >= SHARED else 0
 
 
 def alike(lengths: Sequence[int], cost: int = PASS) -> list[list[int]]:
