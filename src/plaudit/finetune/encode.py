@@ -14,8 +14,11 @@ from typing import Any
 
 from plaudit.finetune.lessons import Lesson
 from plaudit.llms.base import Request
-from plaudit.llms.token_tree import Tokens
+from plaudit.llms.token_tree import Tokens, common_length
 from plaudit.llms.transformers_model import TransformersLLM
+
+SHARED = 8
+"""Tokens that prompts must share at least to be read once for all."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +96,28 @@ def _paths(prompt: Tokens, answers: Sequence[Tokens], slot: int) -> Iterator[Pat
             yield Path(prompt + answer[:-1], tuple((last + i, token, slot + a) for i, token in enumerate(answer)))
 
 
+def beginning(paths: Sequence[Path]) -> int:
+    """Tokens that all paths begin with and nobody wants the logits behind; 0 where too few to be worth a pass."""
+    if len(paths) < 2:
+        return 0
+    first, last = (pick(path.tokens for path in paths) for pick in (min, max))  # what these share, all share
+    most = min(row for path in paths for row, _, _ in path.wanted)
+    shared = min(most, common_length(first, last))
+    return shared if shared >= SHARED else 0
+
+
 def parts(samples: Sequence[Sample], tokens: int) -> Iterator[list[Sample]]:
-    """Samples of like length together, padded to at most so many tokens; one that is longer goes alone."""
+    """Samples of like length together, padded to at most so many tokens; one that is longer goes alone.
+
+    What all of them begin with is counted once, for it goes through the model once.
+    """
+    paths = [path for sample in samples for path in sample.paths]
+    shared = 0 if any(path.look for path in paths) else beginning(paths)
     part = list[Sample]()
     count = 0
     for sample in sorted(samples, key=lambda each: each.longest):
         more = count + len(sample.paths)
-        if part and more * sample.longest > tokens:
+        if part and shared + more * (sample.longest - shared) > tokens:
             yield part
             part, more = [], len(sample.paths)
         part.append(sample)

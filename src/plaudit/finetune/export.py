@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plaudit.errors import ConfigError
+from plaudit.llms import weights
 from plaudit.llms.gguf_adapter import NOTES
 
 A, B = ".lora_A.weight", ".lora_B.weight"
@@ -38,30 +39,29 @@ def to_gguf(adapter: Path, base: Path, target: Path, notes: Mapping[str, str]) -
     matrices = load_file(adapter / "adapter_model.safetensors")
     about = _Base(base)
     names = gguf.get_tensor_name_map(about.kind, about.blocks)
-    temporary = target.with_suffix(".part")
-    writer = gguf.GGUFWriter(temporary, about.architecture)
-    writer.add_type(gguf.GGUFType.ADAPTER)
-    writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
-    for name, text in notes.items():
-        writer.add_string(f"{NOTES}{name}", text)
-    writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, _alpha(settings))
-    for name in sorted(name.removesuffix(A) for name in matrices if name.endswith(A)):
-        own = names.get_name(f"{name.removeprefix('base_model.model.')}.weight", try_suffixes=(".weight",))
-        low, high = (matrices[name + end].astype(np.float32) for end in (A, B))
-        if own is None or about.shapes.get(own) != (high.shape[0], low.shape[1]):
-            raise ConfigError(
-                f"the adapter {adapter} is not for {base.name}: its {name} ({high.shape[0]} x {low.shape[1]}) has no place "
-                "there. Give the model that it was taught on."
-            )
-        if about.architecture in PERMUTED and own.endswith((".attn_q.weight", ".attn_k.weight")):
-            high = _reordered(high, about.heads if own.endswith(".attn_q.weight") else about.key_heads)
-        writer.add_tensor(f"{own}.lora_a", low)
-        writer.add_tensor(f"{own}.lora_b", high)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    temporary.replace(target)
+    with weights.replacing(target) as temporary:
+        writer = gguf.GGUFWriter(temporary, about.architecture)
+        writer.add_type(gguf.GGUFType.ADAPTER)
+        writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
+        for name, text in notes.items():
+            writer.add_string(f"{NOTES}{name}", text)
+        writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, _alpha(settings))
+        for name in sorted(name.removesuffix(A) for name in matrices if name.endswith(A)):
+            own = names.get_name(f"{name.removeprefix('base_model.model.')}.weight", try_suffixes=(".weight",))
+            low, high = (matrices[name + end].astype(np.float32) for end in (A, B))
+            if own is None or about.shapes.get(own) != (high.shape[0], low.shape[1]):
+                raise ConfigError(
+                    f"the adapter {adapter} is not for {base.name}: its {name} ({high.shape[0]} x {low.shape[1]}) has no "
+                    "place there. Give the model that it was taught on."
+                )
+            if about.architecture in PERMUTED and own.endswith((".attn_q.weight", ".attn_k.weight")):
+                high = _reordered(high, about.heads if own.endswith(".attn_q.weight") else about.key_heads)
+            writer.add_tensor(f"{own}.lora_a", low)
+            writer.add_tensor(f"{own}.lora_b", high)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
     return target
 
 

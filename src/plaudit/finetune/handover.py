@@ -28,7 +28,7 @@ from plaudit.finetune.settings import MeasureConfig
 from plaudit.finetune.teach import base, base_spec, lessons, notes
 from plaudit.llms.base import LLM, Reply, Request
 from plaudit.llms.transformers_files import find, is_gguf, takes_images
-from plaudit.store import write_table
+from plaudit.store import explain_disk_errors, write_table
 
 if TYPE_CHECKING:
     from plaudit.finetune.run import Finetune
@@ -47,7 +47,10 @@ def export(run: Finetune) -> None:
     from plaudit.finetune.export import to_gguf
     from plaudit.llms import weights
 
-    target = to_gguf(adapter, weights.resolve(spec), folder / "adapter.gguf", notes(run.config))
+    source = weights.resolve(spec)
+    noted = notes(run.config) | {"weights": weights.fingerprint(source)}
+    with explain_disk_errors(folder):
+        target = to_gguf(adapter, source, folder / "adapter.gguf", noted)
     held_out = lessons(run, "held_out")
     asked = [each for each in held_out if len(each.answers) > 1]
     asked += [each for each in held_out if each.choices][:MOST_ACTIONS]
@@ -56,6 +59,8 @@ def export(run: Finetune) -> None:
         exact, _ = _choose(llm, requests, "ask by PyTorch")
     taught = registry.load("llms", "embedded")(spec, adapter=str(target), threads=run.config.llm.threads or None)
     with contextlib.closing(taught):
+        taught.choose(requests[:16])  # its pages come from disk, its threads start: not what the pace is about
+        taught.clear()
         used, seconds = _choose(taught, requests, "ask by llama.cpp")
     rows = [_row(request, one, two) for request, one, two in zip(requests, exact, used, strict=True)]
     write_table(folder / "agreement.parquet", rows)

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plaudit.errors import LLMError, PlauditError
+from plaudit.errors import PlauditError
 from plaudit.finetune import losses
 from plaudit.finetune.encode import Sample, parts
 from plaudit.finetune.settings import LoraConfig
@@ -79,24 +79,17 @@ class Teacher:
         self._weights = {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
         self._adam = torch.optim.AdamW(list(self._weights.values()), lr=options.learning_rate, weight_decay=0.0)
         self.step = 0
+        self._base: dict[int, Tensor] = {}
 
     def run(self, on_step: Callable[[Step], None]) -> None:
         """Up to the last step; ``on_step`` is told each."""
         self.model.train()
         while self.step < self.options.steps:
-            try:
-                done = self._one()
-            except RuntimeError as error:
-                if "memory" not in str(error).lower():
-                    raise
-                raise LLMError(
-                    f"the memory does not suffice: {str(error).splitlines()[0][:200]}. Lower --lora.part-tokens (now "
-                    f"{self.options.part_tokens}), --lora.batch or --lora.rank, and give another --out."
-                ) from error
-            on_step(done)
+            on_step(self.take_step())
         self.model.eval()
 
-    def _one(self) -> Step:
+    def take_step(self) -> Step:
+        """One step of the weights; what it came to."""
         start, options = time.perf_counter(), self.options
         torch.manual_seed(self.seed * 1_000_003 + self.step)  # of dropout
         batch = [self.samples[i] for i in order(len(self.samples), options.batch, self.step, self.seed)]
@@ -110,12 +103,12 @@ class Teacher:
             right += sum(losses.is_right(s, w.detach()) for s, w in zip(part, weights, strict=True)) / len(batch)
             tokens += sum(len(path.tokens) for sample in part for path in sample.paths)
         kl, text, read = self._keep()
-        if not math.isfinite(total + kl + text):
+        norm = torch.nn.utils.clip_grad_norm_(list(self._weights.values()), options.clip)
+        if not math.isfinite(total + kl + text + float(norm)):
             raise PlauditError(
-                f"step {self.step + 1} came to a loss that is no number. The last checkpoint is kept. "
+                f"step {self.step + 1} came to a loss or gradient that is no number. The weights before it are kept. "
                 f"Lower --lora.learning-rate (now {options.learning_rate:g}) and give another --out."
             )
-        torch.nn.utils.clip_grad_norm_(list(self._weights.values()), options.clip)
         self._adam.step()
         self._adam.zero_grad(set_to_none=True)
         self.step += 1
@@ -128,9 +121,16 @@ class Teacher:
             return 0.0, 0.0, 0
         chosen = order(len(self.windows), options.windows, self.step, self.seed + 1)
         windows = self.windows[chosen]
-        kl, text = losses.text_losses(self.model, windows, kl=options.kl > 0)
+        base = torch.stack([self._of_base(place) for place in chosen]) if options.kl else None
+        kl, text = losses.text_losses(self.model, windows, base)
         (options.kl * kl + options.replay * text).backward()
         return float(kl.detach()), float(text.detach()), windows.numel()
+
+    def _of_base(self, place: int) -> Tensor:
+        """What the base makes of a window; each alone, so that one that was stopped finds the same."""
+        if place not in self._base:
+            self._base[place] = losses.read_by_base(self.model, self.windows[place])
+        return self._base[place]
 
     def get_state(self) -> dict[str, Any]:
         """All that a later process needs to go on exactly."""

@@ -5,11 +5,14 @@
   of ratings weighted by their probabilities.
 * General text: KL(base || taught) of the next token, and the text's own cross-entropy (replay), in nats per token.
 
-Only rows that are wanted are turned into logits: the vocabulary's matrix is a third of a small model's work.
+Only rows that are wanted are turned into logits: the vocabulary's matrix is a third of a small model's work. What all
+prompts begin with is read once, with its gradient; the rest goes through in groups of like length. That is exact but for
+dropout, which draws one mask for a beginning that is shared.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,11 +20,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from plaudit.finetune.encode import Path, Sample, together
+from plaudit.finetune.encode import Path, Sample, beginning, together
+from plaudit.llms.token_tree import Tokens
+
+PASS = 32
+"""What one more pass through the model costs, in tokens."""
 
 
 def answer_weights(model: Any, samples: Sequence[Sample]) -> list[Tensor]:
-    """Log-probability of every answer, one ``(questions, answers)`` for each sample; what can be, in one pass."""
+    """Log-probability of every answer, one ``(questions, answers)`` for each sample."""
     paths, offsets, offset = list[Path](), list[int](), 0
     for sample in samples:
         paths += sample.paths
@@ -29,29 +36,29 @@ def answer_weights(model: Any, samples: Sequence[Sample]) -> list[Tensor]:
         offset += _slots(sample)
     sums = torch.zeros(offset, device=model.device)
     for group in together(paths):
-        slots, taken = _answers(model, [path for _, path in group], [offsets[number] for number, _ in group])
+        own, at = [path for _, path in group], [offsets[number] for number, _ in group]
+        slots, taken = (_pictured if own[0].look else _texts)(model, own, at)
         sums = sums.index_add(0, torch.tensor(slots, device=taken.device), taken)
     return [
         part.view(-1, sample.answers) for part, sample in zip(sums.split([*map(_slots, samples)]), samples, strict=True)
     ]
 
 
-def _answers(model: Any, paths: Sequence[Path], offsets: Sequence[int]) -> tuple[list[int], Tensor]:
-    """Log-probabilities of the tokens that these paths want, and the slot of each."""
-    width = max(len(path.tokens) for path in paths)
-    ids, mask = torch.zeros((2, len(paths), width), dtype=torch.long)
-    rows: dict[tuple[int, int], int] = {}
-    at, tokens, slots = [], [], []
-    for number, (path, offset) in enumerate(zip(paths, offsets, strict=True)):
-        ids[number, : len(path.tokens)] = torch.tensor(path.tokens)
-        mask[number, : len(path.tokens)] = 1
-        for row, token, slot in path.wanted:
-            at.append(rows.setdefault((number, row), len(rows)))
-            tokens.append(token)
-            slots.append(offset + slot)
-    places = torch.tensor(list(rows), device=model.device).T
-    logits = rows_of(model, ids, mask, places[0], places[1], pixels_of(paths, width))
-    return slots, logits.log_softmax(-1)[at, tokens]
+def _texts(model: Any, paths: Sequence[Path], offsets: Sequence[int]) -> tuple[list[int], Tensor]:
+    """The slots of what these paths want, and the log-probability for each."""
+    shared = beginning(paths)
+    kept = _read(model, paths[0].tokens[:shared]) if shared else None
+    slots, found = list[int](), list[Tensor]()
+    for places in alike([len(path.tokens) - shared for path in paths]):
+        found.append(_part(model, [paths[i] for i in places], shared, kept))
+        slots += [offsets[i] + slot for i in places for _, _, slot in paths[i].wanted]
+    return slots, torch.cat(found)
+
+
+def _pictured(model: Any, paths: Sequence[Path], offsets: Sequence[int]) -> tuple[list[int], Tensor]:
+    """The same of paths with pixels of one form: the whole model reads them, for it knows what becomes of pixels."""
+    found = _part(model, paths, 0, None, pixels_of(paths, max(len(path.tokens) for path in paths)))
+    return [offset + slot for path, offset in zip(paths, offsets, strict=True) for _, _, slot in path.wanted], found
 
 
 def pixels_of(paths: Sequence[Path], width: int) -> dict[str, Tensor]:
@@ -71,20 +78,96 @@ def _padded(numbers: Tensor, width: int) -> Tensor:
     return functional.pad(numbers, (0, width - numbers.shape[1]))
 
 
-def rows_of(
-    model: Any, ids: Tensor, mask: Tensor, sequence: Tensor, row: Tensor, pixels: dict[str, Tensor] | None = None
+def alike(lengths: Sequence[int], cost: int = PASS) -> list[list[int]]:
+    """Places of sequences in groups of like length: least padding, where each group costs as much as so many tokens."""
+    order = sorted(range(len(lengths)), key=lambda i: lengths[i])
+    best: list[tuple[int, int]] = [(0, 0)]  # (what the first so many cost, where their last group begins)
+    for end in range(1, len(order) + 1):
+        longest = lengths[order[end - 1]]
+        best.append(min((best[start][0] + cost + (end - start) * longest, start) for start in range(end)))
+    groups, end = list[list[int]](), len(order)
+    while end:
+        groups.append(order[best[end][1] : end])
+        end = best[end][1]
+    return groups[::-1]
+
+
+def _read(model: Any, tokens: Tokens) -> Any:
+    """The keys and values of these tokens, which gradients flow back through."""
+    from transformers import DynamicCache
+
+    ids = torch.tensor([tokens], device=model.device)
+    return _body(model)(input_ids=ids, past_key_values=DynamicCache(), use_cache=True).past_key_values
+
+
+def _part(model: Any, paths: Sequence[Path], shared: int, kept: Any, pixels: dict[str, Tensor] | None = None) -> Tensor:
+    """Log-probabilities of what these paths want, in their order, in one padded pass behind what is kept."""
+    width = max(len(path.tokens) for path in paths) - shared
+    ids, mask = torch.zeros((len(paths), width), dtype=torch.long), torch.ones((len(paths), shared + width))
+    rows: dict[tuple[int, int], int] = {}
+    at, tokens = list[int](), list[int]()
+    for number, path in enumerate(paths):
+        own = path.tokens[shared:]
+        ids[number, : len(own)] = torch.tensor(own)
+        mask[number, shared + len(own) :] = 0
+        for row, token, _ in path.wanted:
+            at.append(rows.setdefault((number, row - shared), len(rows)))
+            tokens.append(token)
+    places = torch.tensor(list(rows), device=model.device).T
+    if pixels:
+        logits = _rows_seen(model, ids, mask.long(), places[0], places[1], pixels)
+    else:
+        logits = rows_of(model, ids, mask.long(), places[0], places[1], kept)
+    return logits.log_softmax(-1)[at, tokens]
+
+
+def _rows_seen(
+    model: Any, ids: Tensor, mask: Tensor, sequence: Tensor, row: Tensor, pixels: dict[str, Tensor]
 ) -> Tensor:
-    """Logits of some rows, ``(rows, vocabulary)`` float32; of the others none are made, or few where there are pixels."""
-    whole = model.get_base_model() if hasattr(model, "get_base_model") else model
-    if pixels:  # the whole model knows what becomes of them
-        columns = row.unique()
-        given = {name: value.to(model.device) for name, value in pixels.items()}
-        read = {"input_ids": ids.to(model.device), "attention_mask": mask.to(model.device), "use_cache": False}
-        logits = whole(**read, **given, logits_to_keep=columns).logits
-        return logits[sequence, torch.searchsorted(columns, row.contiguous())].float()
-    body = whole.get_decoder()
-    hidden = body(input_ids=ids.to(model.device), attention_mask=mask.to(model.device), use_cache=False)
-    return whole.get_output_embeddings()(hidden.last_hidden_state[sequence, row]).float()
+    """:func:`rows_of` for a model that is shown something; of the other rows few are made."""
+    columns = row.unique()
+    given = {name: value.to(model.device) for name, value in pixels.items()}
+    read = {"input_ids": ids.to(model.device), "attention_mask": mask.to(model.device), "use_cache": False}
+    logits = _whole(model)(**read, **given, logits_to_keep=columns).logits
+    found: Tensor = logits[sequence, torch.searchsorted(columns, row.contiguous())].float()
+    return found
+
+
+def rows_of(model: Any, ids: Tensor, mask: Tensor, sequence: Tensor, row: Tensor, kept: Any = None) -> Tensor:
+    """Logits of some rows, ``(rows, vocabulary)`` float32; the others are never made."""
+    hidden = hidden_of(model, ids, mask, kept)
+    return head(model, hidden[sequence, row])
+
+
+def hidden_of(model: Any, ids: Tensor, mask: Tensor, kept: Any = None) -> Tensor:
+    """What the last layer makes of each token, ``(sequences, tokens, width)``; ``kept`` was read before all of them."""
+    from transformers import DynamicCache
+
+    more: dict[str, Any] = {"use_cache": kept is not None}
+    if kept is not None:
+        spread: Any = DynamicCache()
+        spread.layers = [copy.copy(layer) for layer in kept.layers]
+        for layer in spread.layers:  # a view: one beginning for all sequences
+            layer.keys = layer.keys.expand(len(ids), *layer.keys.shape[1:])
+            layer.values = layer.values.expand(len(ids), *layer.values.shape[1:])
+        more["past_key_values"] = spread
+    body = _body(model)
+    found: Tensor = body(input_ids=ids.to(model.device), attention_mask=mask.to(model.device), **more).last_hidden_state
+    return found
+
+
+def head(model: Any, hidden: Tensor) -> Tensor:
+    """Logits of what the last layer made, float32."""
+    logits: Tensor = _whole(model).get_output_embeddings()(hidden)
+    return logits.float()
+
+
+def _whole(model: Any) -> Any:
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _body(model: Any) -> Any:
+    return _whole(model).get_decoder()
 
 
 def score(weights: Tensor) -> Tensor:
@@ -130,20 +213,31 @@ def right(weights: Tensor, answer: int | None) -> float:
     return float(best[answer or 0]) / max(1, int(best.sum()))
 
 
-def text_losses(model: Any, windows: Tensor, kl: bool) -> tuple[Tensor, Tensor]:
-    """(KL to the base, cross-entropy), nats per token, of windows of general text ``(windows, tokens)``."""
+def text_losses(model: Any, windows: Tensor, base: Tensor | None) -> tuple[Tensor, Tensor]:
+    """(KL to the base, cross-entropy), nats per token, of windows of general text ``(windows, tokens)``.
+
+    ``base``: what :func:`read_by_base` gave for these windows; None where KL is not wanted, which then is 0.
+    """
     windows = windows.to(model.device)
-    count, width = windows.shape
-    sequence = torch.arange(count, device=windows.device).repeat_interleave(width - 1)
-    row = torch.arange(width - 1, device=windows.device).repeat(count)
-    mask = torch.ones_like(windows)
-    taught = rows_of(model, windows, mask, sequence, row).log_softmax(-1)
+    hidden = hidden_of(model, windows, torch.ones_like(windows))[:, :-1]
+    taught = head(model, hidden.flatten(0, 1)).log_softmax(-1)
     own = functional.nll_loss(taught, windows[:, 1:].reshape(-1))
-    if not kl:
+    if base is None:
         return torch.zeros((), device=own.device), own
+    with torch.no_grad():
+        target = head(model, base.to(model.device).flatten(0, 1)).log_softmax(-1)
+    return functional.kl_div(taught, target, log_target=True, reduction="batchmean"), own
+
+
+def read_by_base(model: Any, window: Tensor) -> Tensor:
+    """What the base's last layer makes of a window's tokens but the last, ``(tokens - 1, width)``.
+
+    The base stays as it is, so this is worked out once for a window; the logits follow from it exactly, and would be
+    as many numbers as there are words in the vocabulary.
+    """
     with torch.no_grad(), model.disable_adapter():
-        base = rows_of(model, windows, mask, sequence, row).log_softmax(-1)
-    return functional.kl_div(taught, base, log_target=True, reduction="batchmean"), own
+        ids = window[None]
+        return hidden_of(model, ids, torch.ones_like(ids))[0, :-1].clone()
 
 
 def _slots(sample: Sample) -> int:

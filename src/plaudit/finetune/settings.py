@@ -215,6 +215,7 @@ def _teaching(lora: LoraConfig) -> list[tuple[str, bool, str, Any]]:
             lora.kinds,
         ),
         ("lora.dropout", 0 <= lora.dropout < 1, "at least 0 and below 1", lora.dropout),
+        ("lora.examples", lora.examples == 0 or lora.examples >= 10, "at least 10, or 0 for all", lora.examples),
         ("lora.window", lora.window >= 8, "at least 8", lora.window),
         ("lora.part_tokens", lora.part_tokens >= 64, "at least 64", lora.part_tokens),
         *((f"lora.{key}", getattr(lora, key) >= 1, "at least 1", getattr(lora, key)) for key in whole),

@@ -19,6 +19,8 @@ from plaudit.finetune.rows import Row, met, shown
 from plaudit.finetune.settings import DataConfig
 from plaudit.judging.selection import evenly
 
+FRUITLESS = 50_000
+"""Draws without a new pair, after which there are none left to speak of."""
 TRIES = 20
 """Draws of another outcome or action before a step is left out."""
 
@@ -81,8 +83,11 @@ def draw_pairs(
         if len(levels) > 1:
             split.append([levels[name] for name in sorted(levels)])
     every = [[state for part in levels for state in part] for levels in split]
-    for _ in range(100 * count if split else 0):
-        if len(found) >= count:
+    last, size = 0, len(found)
+    for draw in range(100 * count if split else 0):
+        if len(found) > size:
+            last, size = draw, len(found)
+        if size >= count or draw - last > FRUITLESS:
             return
         at = int(rng.integers(len(split)))
         among = split[at][int(rng.integers(len(split[at])))]

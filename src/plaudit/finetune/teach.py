@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,19 +20,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from safetensors import SafetensorError
 
 from plaudit.config import fingerprint
 from plaudit.console import console, progress
-from plaudit.errors import ConfigError, LLMError
+from plaudit.errors import ConfigError, LLMError, PlauditError
 from plaudit.finetune import skill
 from plaudit.finetune.gather import PARTS, Part
 from plaudit.finetune.lessons import OWN, Lesson, lesson
 from plaudit.finetune.picture_sets import files_of
 from plaudit.finetune.rows import load_rows
-from plaudit.finetune.settings import FinetuneConfig
+from plaudit.finetune.settings import FinetuneConfig, LoraConfig
 from plaudit.llms import transformers_files as files
-from plaudit.llms.gguf_adapter import NOTED, ROLES
-from plaudit.store import load_tree, read_table, save_tree, write_json, write_table
+from plaudit.llms.gguf_adapter import ROLES
+from plaudit.store import explain_disk_errors, load_tree, read_table, save_tree, write_table
 
 if TYPE_CHECKING:
     from plaudit.finetune.encode import Sample
@@ -52,20 +55,25 @@ def train(run: Finetune) -> None:
 
     start, config, folder = time.perf_counter(), run.config, run.stage("train")
     rows = {part: examples(run, part) for part in PARTS}
-    with base(config) as llm:
+    options = config.lora
+    refuse_leaks(run)
+    with enough_memory(options), base(config) as llm:
         told = {part: [lesson(row, config.ask.protocol) for row in rows[part]] for part in PARTS}
+        refuse_one_sided(told["train"])
         if not llm.sees and any(each.images for part in PARTS for each in told[part]):
             raise _blind(config)
         taught, kept = ([encode(llm, each) for each in told[part]] for part in ("train", "held_out"))
         asked = fingerprint(llm.name, _digest(run), [repr(each) for each in told["held_out"]])
-        before = _once(run, f"before-{asked}.parquet", lambda: answered(llm, told["held_out"], kept, "ask before"))
-        options = config.lora
+        before = _once(
+            run,
+            f"before-{asked}.parquet",
+            lambda: answered(llm, told["held_out"], kept, "ask before", options.part_tokens),
+        )
         windows = text_windows(llm, replay_texts() if options.kl or options.replay else [], options.window)
         teacher = Teacher(llm, taught, windows, options, config.seed)
         curve = _teach(run, teacher)
-        after = answered(llm, told["held_out"], kept, "ask after")
-        teacher.model.save_pretrained(folder / "adapter")
-    write_json(folder / "adapter" / NOTED, notes(config))
+        after = answered(llm, told["held_out"], kept, "ask after", options.part_tokens)
+        save_adapter(run, llm)
     write_table(folder / "curve.parquet", curve)
     write_table(folder / "answers.parquet", _answers(rows["held_out"], before, after))
     for path in (folder / "checkpoint.safetensors", *folder.glob("before-*.parquet")):
@@ -209,7 +217,60 @@ def examples(run: Finetune, part: Part) -> list[dict[str, Any]]:
     return rows
 
 
-def answered(llm: TransformersLLM, asked: Sequence[Lesson], samples: Sequence[Sample], what: str) -> list[Answered]:
+def refuse_one_sided(taught: Sequence[Lesson]) -> None:
+    """Raise where all examples of a kind have one answer: what would be learnt is to give it, whatever is asked."""
+    for kind in {each.kind for each in taught}:
+        sides = [each.answers[each.right] if each.right is not None else None for each in taught if each.kind == kind]
+        if len(set(sides)) == 1 and sides[0] is not None:
+            raise ConfigError(
+                f"all {len(sides)} examples of {kind} have the answer {sides[0].strip()!r}: that is all that would be "
+                "learnt. Make more or other data (--data.examples, --data.steps, --data.sources) with another --out."
+            )
+
+
+@contextlib.contextmanager
+def enough_memory(options: LoraConfig) -> Iterator[None]:
+    """Say which settings to lower where the memory does not suffice."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        said = str(error).splitlines()[0][:200] if str(error) else "no more could be had"
+        if not isinstance(error, MemoryError) and not re.search("memory|bad_alloc", str(error).lower()):
+            raise
+        raise LLMError(
+            f"the memory does not suffice: {said}. Lower --lora.part-tokens (now {options.part_tokens}), --lora.batch "
+            f"(now {options.batch}) or --lora.rank (now {options.rank}), or take a smaller --llm; and give another --out."
+        ) from error
+
+
+def refuse_leaks(run: Finetune) -> None:
+    """The data as they lie in the folder now: somebody may have added rows since they were made."""
+    from plaudit.finetune.leaks import check_folder
+    from plaudit.stages.parts import make_world
+
+    check_folder(run.require("data"), make_world(run.config.world).hidden)
+
+
+def save_adapter(run: Finetune, llm: TransformersLLM) -> None:
+    """The adapter, whole or not at all, with a note of the weights that it is for."""
+    from plaudit.llms.transformers_files import note_base
+
+    target = run.stage("train") / "adapter"
+    temporary = target.with_name(".adapter.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    with explain_disk_errors(target):
+        try:
+            llm.model.save_pretrained(temporary)
+        except SafetensorError as error:  # a disk that is full, for one
+            raise OSError(str(error)) from error
+        note_base(temporary, notes(run.config), llm.folder)
+        shutil.rmtree(target, ignore_errors=True)
+        temporary.rename(target)
+
+
+def answered(
+    llm: TransformersLLM, asked: Sequence[Lesson], samples: Sequence[Sample], what: str, part_tokens: int = 1024
+) -> list[Answered]:
     """How each lesson and its sample is answered, as the model is now.
 
     An action is right where it is the likeliest of all that could be done: see :mod:`plaudit.finetune.skill`.
@@ -222,7 +283,7 @@ def answered(llm: TransformersLLM, asked: Sequence[Lesson], samples: Sequence[Sa
     found: dict[int, Answered] = {}
     numbers = {id(sample): number for number, sample in enumerate(samples)}
     with torch.inference_mode(), progress(what, len(samples)) as advance:
-        for part in parts(samples, 4096):
+        for part in parts(samples, 4 * part_tokens):  # no gradients are kept
             for sample, weights in zip(part, losses.answer_weights(llm.model, part), strict=True):
                 how = (losses.is_right(sample, weights), float(losses.loss(sample, weights)))
                 found[numbers[id(sample)]] = Answered(*how, losses.margin(sample, weights))
@@ -272,10 +333,17 @@ def _teach(run: Finetune, teacher: Teacher) -> list[dict[str, Any]]:
             last = curve[-20:]
             advance(1, f"loss {sum(row['loss'] for row in last) / len(last):.3f}")
             if time.perf_counter() - saved > CHECKPOINT_SECONDS:
-                save_tree(checkpoint, {"settings": settings, "teacher": teacher.get_state(), "curve": curve})
+                keep()
                 saved = time.perf_counter()
 
-        teacher.run(on_step)
+        def keep() -> None:
+            save_tree(checkpoint, {"settings": settings, "teacher": teacher.get_state(), "curve": curve})
+
+        try:
+            teacher.run(on_step)
+        except PlauditError:  # a loss that is no number: the step was not made
+            keep()
+            raise
     return curve
 
 

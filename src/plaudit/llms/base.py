@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+NO_TEMPLATE = (
+    "it has no chat template: leave out --judge.chat, --policy.chat, --code.chat, or take its instruct version"
+)
+"""What is said where a chat is asked for and the model has no form for one."""
 Status = Literal["ok", "refused", "error"]
 """What became of a request: answered, declined by the model or its server, or failed technically."""
 

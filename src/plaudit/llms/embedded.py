@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from plaudit.config import LLMConfig
 from plaudit.errors import ConfigError, LLMError, MissingExtraError
 from plaudit.llms import gguf_adapter, weights
-from plaudit.llms.base import Request
+from plaudit.llms.base import NO_TEMPLATE, Request
 from plaudit.llms.local import LocalLLM
 from plaudit.llms.token_tree import Node, Row, Strand, Task, Tokens, plan_nodes
 
@@ -95,9 +95,10 @@ class EmbeddedLLM(LocalLLM):
                 "the embedded model needs the package 'cyllama'. Type: pip install 'plaudit[embedded]'"
             )
         known = gguf_adapter.notes(config.model)
-        weights.resolve(known.get("base", config.model))
-        if config.adapter:
-            gguf_adapter.check(Path(config.adapter))
+        base = weights.resolve(known.get("base", config.model))
+        if adapter := config.adapter or config.model * bool(known):
+            gguf_adapter.check(Path(adapter))
+            gguf_adapter.check_base(base, Path(adapter))
 
     def _load(self, path: str, context: int | None) -> None:
         class Model(self._llama.LlamaModel):  # type: ignore[name-defined,misc]
@@ -140,7 +141,7 @@ class EmbeddedLLM(LocalLLM):
         if not request.chat:
             return tuple(tokenise(request.prompt, True, False))
         if not self._model.get_default_chat_template():
-            raise LLMError("this model has no chat template; ask with chat=False")
+            raise LLMError(NO_TEMPLATE)
         content = request.prompt.strip()
         whole = self._model.chat_apply_template(None, [self._llama.LlamaChatMessage("user", content)], True)
         if tokenise(content, False, True) == tokenise(content, False, False):

@@ -48,6 +48,16 @@ def check(adapter: Path) -> None:
     weights.header(adapter)
 
 
+def check_base(base: Path, adapter: Path) -> None:
+    """Raise where an adapter says that it was taught on other weights; one of another origin says nothing."""
+    said, found = noted(adapter) or {}, weights.fingerprint(base)
+    if said.get("weights", found) != found:
+        raise ConfigError(
+            f"the adapter {adapter} was taught on {said['base']} (weights {said['weights']}), and {base} has other weights "
+            f"({found}). Give the model that it was taught on: --llm {said['base']} --llm.adapter {adapter}"
+        )
+
+
 def taught(config: LLMConfig, role: str) -> dict[str, str]:
     """What is noted of the adapter that these settings name: see :func:`notes`. ``role`` is judge or policy.
 
@@ -82,33 +92,41 @@ def _warn_foreign(spec: str, kinds: str, role: str) -> None:
         )
 
 
-@functools.lru_cache(maxsize=8)
 def notes(spec: str) -> dict[str, str]:
-    """Of an adapter that plaudit has taught: ``base``, the ``kinds`` of its lessons, and how to ask it; else nothing.
+    """Of an adapter that plaudit has taught: ``base``, its ``weights``, and the ``protocol`` and ``prompt`` to ask it in.
 
-    A judge has ``protocol`` and ``prompt``, a policy ``act``, the name of its prompt.
-
-    A :class:`ConfigError` where this is an adapter whose base nobody noted.
+    Nothing of a model; a :class:`ConfigError` where this is an adapter whose base nobody noted.
     """
-    if not spec.endswith(".gguf") or not Path(spec).expanduser().is_file() or find_spec("gguf") is None:
+    path = Path(spec).expanduser()
+    if not spec.endswith(".gguf") or not path.is_file() or find_spec("gguf") is None:
         return {}
+    found = noted(path)
+    if found is not None and "base" not in found:
+        raise ConfigError(f"{spec} is an adapter and no model. Name the model that it is for: --llm.adapter {spec}")
+    return found or {}
+
+
+def noted(adapter: Path) -> dict[str, str] | None:
+    """What plaudit wrote into an adapter's file; None where it is no adapter."""
+    return _noted(adapter, adapter.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=8)
+def _noted(path: Path, _mtime: int) -> dict[str, str] | None:
     import gguf
 
-    with contextlib.suppress(ValueError):  # no GGUF file: its reader says so better
-        reader = gguf.GGUFReader(Path(spec).expanduser())
+    weights.header(path)  # says what is wrong with a damaged file
+    with contextlib.suppress(ValueError, KeyError, IndexError):
+        reader = gguf.GGUFReader(path)
         if _said(reader, "general.type") == "adapter":
-            found = {name.removeprefix(NOTES): str(_said(reader, name)) for name in reader.fields if NOTES in name}
-            if "base" not in found:
-                raise ConfigError(
-                    f"{spec} is an adapter and no model. Name the model that it is for: --llm.adapter {spec}"
-                )
-            return found
-    return {}
+            return {name.removeprefix(NOTES): str(_said(reader, name)) for name in reader.fields if NOTES in name}
+    return None
 
 
 def merged(base: Path, adapter: Path) -> Path:
     """The model with the adapter in its weights."""
     check(adapter)
+    check_base(base, adapter)
     known = f"{weights.fingerprint(base)}-{weights.fingerprint(adapter)}"
     target = weights.cache_dir() / "merged" / known / base.name
     if not target.is_file():
@@ -117,7 +135,12 @@ def merged(base: Path, adapter: Path) -> Path:
             with weights.replacing(target) as temporary:
                 _merge(base, adapter, temporary)
         except (OSError, ValueError, KeyError, NotImplementedError) as error:
-            raise LLMError(f"the adapter {adapter} cannot be put into {base}: {str(error)[:300]}") from error
+            cure = (
+                f"Make room in {weights.cache_dir()}, or set PLAUDIT_CACHE to another folder"
+                if isinstance(error, OSError)
+                else "Give the model that it was made for, or make the adapter anew"
+            )
+            raise LLMError(f"the adapter {adapter} cannot be put into {base}: {str(error)[:300]}. {cure}") from error
     return target
 
 

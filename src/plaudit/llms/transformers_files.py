@@ -22,6 +22,7 @@ from typing import Any
 
 from plaudit.errors import ConfigError, LLMError, MissingExtraError
 from plaudit.llms import weights
+from plaudit.llms.gguf_adapter import NOTED
 
 HUB = re.compile(r"[\w.-]+/[\w.-]+")
 """A model's name on the hub."""
@@ -35,10 +36,11 @@ log = logging.getLogger(__name__)
 def check(spec: str, adapter: str) -> None:
     """Raise what finding these would raise, as far as that can be said without a network."""
     _require("transformers", "the model")
-    if not _of_hub(spec):
-        find(spec, make=False)
+    folder = None if _of_hub(spec) else find(spec, make=False)
     if adapter:
         check_adapter(Path(adapter))
+    if adapter and folder and folder.is_dir():
+        check_base(Path(adapter), spec, folder)
 
 
 def find(spec: str, make: bool = True) -> Path:
@@ -103,6 +105,47 @@ def fingerprint(folder: Path) -> str:
                 file.seek(8 + len(header) + start)
                 digest.update(file.read(HEAD))
     return digest.hexdigest()[:12]
+
+
+def mark(folder: Path) -> str:
+    """Identity of a model's weights alone: SHA-256 (12 hex digits) of each tensor's name, shape and first 4 KiB.
+
+    Settings and tokenizer are left out, which another version of transformers may write otherwise.
+    """
+    told = list[tuple[str, str, bytes]]()
+    for path in folder.glob("*.safetensors"):
+        with path.open("rb") as file:
+            size = struct.unpack("<Q", file.read(8))[0]
+            for name, about in json.loads(file.read(size)).items():
+                if name != "__metadata__":
+                    start, end = about["data_offsets"]
+                    file.seek(8 + size + start)
+                    told.append((name, f"{about['dtype']}{about['shape']}", file.read(min(HEAD, end - start))))
+    digest = hashlib.sha256()
+    for name, shape, head in sorted(told):
+        digest.update(f"{name} {shape} ".encode() + head)
+    return digest.hexdigest()[:12]
+
+
+def note_base(adapter: Path, notes: dict[str, str], folder: Path) -> None:
+    """Write down beside an adapter what is to be known of it, and which weights it was taught on."""
+    (adapter / NOTED).write_text(json.dumps(notes | {"mark": mark(folder)}), encoding="utf-8")
+
+
+def check_base(adapter: Path, spec: str, folder: Path) -> None:
+    """Raise where an adapter says that it was taught on other weights; one of another origin says nothing."""
+    try:
+        known = json.loads((adapter / NOTED).read_text(encoding="utf-8"))
+        base, wanted = known["base"], known["mark"]
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{adapter / NOTED} cannot be read: {error}. Delete it, or teach the adapter anew") from None
+    if wanted != (found := mark(folder)):
+        raise ConfigError(
+            f"the adapter {adapter} was taught on {base} (weights {wanted}), and {spec} has other weights ({found}). "
+            f"Give the model that it was taught on: --llm transformers:{base}"
+        )
 
 
 def converted(source: Path) -> Path:

@@ -32,7 +32,7 @@ from plaudit.config import LLMConfig
 from plaudit.errors import ConfigError, LLMError
 from plaudit.llms import transformers_files as files
 from plaudit.llms import weights
-from plaudit.llms.base import Request
+from plaudit.llms.base import NO_TEMPLATE, Request
 from plaudit.llms.local import LocalLLM
 from plaudit.llms.token_tree import Row, Strand, Task, Tokens, common_length
 
@@ -72,7 +72,9 @@ class TransformersLLM(LocalLLM):
     ) -> None:
         super().__init__()
         files.check(spec, adapter)
-        folder = files.find(spec)
+        self.folder = folder = files.find(spec)
+        if adapter:
+            files.check_base(Path(adapter), spec, folder)
         import torch
 
         self._torch, self.rows = torch, rows
@@ -129,12 +131,7 @@ class TransformersLLM(LocalLLM):
         if model._is_stateful or config.is_encoder_decoder:
             raise ValueError("it is recurrent or has an encoder; serve it over HTTP and use that back-end")
         if adapter:
-            from peft import PeftModel
-
-            with warnings.catch_warnings(
-                action="ignore", category=FutureWarning
-            ):  # peft's, of transformers' next version
-                model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+            model = _with_adapter(model, adapter)
         self._model: Any = model.eval().to(self.device)
         self._config: Any = config.get_text_config()
         self._tokenizer: Any = getattr(self._reader, "tokenizer", self._reader)
@@ -191,7 +188,7 @@ class TransformersLLM(LocalLLM):
         if not request.chat:
             return tuple(self._tokens(request.prompt, begins=True))
         if not self._reader.chat_template:
-            raise LLMError("this model has no chat template; ask with chat=False")
+            raise LLMError(NO_TEMPLATE)
         said: Any = request.prompt.strip()
         asked = self._reader.apply_chat_template(
             [{"role": "user", "content": [{"type": "text", "text": said}] if self.sees else said}],
@@ -207,7 +204,9 @@ class TransformersLLM(LocalLLM):
         from PIL import Image
 
         if not self._reader.chat_template:
-            raise LLMError("this model has no chat template, which images need")
+            raise LLMError(
+                "this model has no chat template, which pictures need. Take its instruct version, or --judge.input text"
+            )
         shown: list[dict[str, Any]] = [
             {"type": "image", "image": Image.open(io.BytesIO(image.png)).convert("RGB")} for image in request.images
         ]
@@ -398,6 +397,20 @@ def groups(strands: Sequence[Strand]) -> Iterator[list[Strand]]:
             start = at + 1
     if strands:
         yield list(strands[start:])
+
+
+def _with_adapter(model: Any, adapter: str) -> Any:
+    """The model with peft's matrices in its weights."""
+    from peft import PeftModel
+
+    try:
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # peft's, of transformers' next version
+            return PeftModel.from_pretrained(model, adapter).merge_and_unload()
+    except (KeyError, OSError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
+        raise LLMError(
+            f"the adapter {adapter} cannot be put on this model: {str(error)[:300]}. It is damaged or for another model: "
+            "teach it anew, or name the model that it is for (--llm)"
+        ) from error
 
 
 def _row(logits: Any) -> Row:

@@ -1,0 +1,185 @@
+"""Teaching under bad input: each is refused with what to do, and what was done before is kept."""
+
+import resource
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("peft")
+
+import tiny_models  # noqa: E402
+
+from plaudit.config import LLMConfig, WorldConfig  # noqa: E402
+from plaudit.errors import ConfigError, LeakError, LLMError, PlauditError, StoreError  # noqa: E402
+from plaudit.finetune import losses, run, teach  # noqa: E402
+from plaudit.finetune.settings import AskConfig, DataConfig, FinetuneConfig, LoraConfig  # noqa: E402
+from plaudit.llms import gguf_adapter, transformers_files  # noqa: E402
+from plaudit.llms.base import Request  # noqa: E402
+from plaudit.llms.transformers_model import TransformersLLM  # noqa: E402
+from plaudit.store import load_tree, read_table, write_table  # noqa: E402
+
+STAGES = ("data", "train")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return tiny_models.make_text(tmp_path_factory.mktemp("models") / "tiny")
+
+
+def settings(model, **lora):
+    return FinetuneConfig(
+        world=WorldConfig("doorkey"),
+        llm=LLMConfig(model=f"transformers:{model}"),
+        data=DataConfig(kinds=("progress",), examples=20, steps=2000),
+        ask=AskConfig(prompt="pointwise-b"),
+        lora=replace(LoraConfig(kinds=("progress",), steps=3, rank=2, kl=0.0, threads=1), **lora),
+    )
+
+
+def adapter_file(folder):
+    return folder / "train/adapter/adapter_model.safetensors"
+
+
+def test_leaks_and_one_sided_rows_that_somebody_added_are_refused(model, tmp_path):
+    config = settings(model)
+    run.finetune(config, tmp_path, ("data",))
+    train, held_out = tmp_path / "data/train.parquet", tmp_path / "data/held_out.parquet"
+    rows = read_table(train)
+    write_table(train, [*rows, read_table(held_out)[0]])
+    with pytest.raises(LeakError, match="1 states are in held-out rows and in rows to train on: '") as told:
+        run.finetune(config, tmp_path, STAGES)
+    assert told.value.items
+    write_table(train, [row for row in rows if row["answer"] == "Yes"])
+    with pytest.raises(ConfigError, match=r"all 10 examples of progress have the answer 'Yes'.*--data\.sources"):
+        run.finetune(config, tmp_path, STAGES)
+    train.write_bytes(b"garbage" * 50)
+    with pytest.raises(StoreError, match=r"train\.parquet cannot be read.*Delete .*data and run the same command"):
+        run.finetune(config, tmp_path, STAGES)
+    with pytest.raises(ConfigError, match=r"lora\.examples must be at least 10"):
+        run.finetune(settings(model, examples=3), tmp_path / "few")
+
+
+def test_a_loss_that_is_no_number_keeps_the_weights_before_it(model, tmp_path, monkeypatch):
+    exact, steps = losses.loss, []
+
+    def spoilt(sample, weights):
+        steps.append(1)
+        return exact(sample, weights) * (float("nan") if len(steps) > 8 else 1)  # four a step, in the third
+
+    config = settings(model, steps=5)
+    run.finetune(config, tmp_path, ("data",))
+    monkeypatch.setattr(teach, "answered", lambda _, samples, *__: [(1.0, 0.0)] * len(samples))
+    monkeypatch.setattr(losses, "loss", spoilt)
+    with pytest.raises(PlauditError, match=r"step 3 came to .* no number.*learning-rate"):
+        run.finetune(config, tmp_path, STAGES)
+    kept = load_tree(tmp_path / "train/checkpoint.safetensors")
+    assert kept["teacher"]["step"] == len(kept["curve"]) == 2
+    assert all(weight.isfinite().all() for weight in kept["teacher"]["weights"].values())
+    (tmp_path / "train/checkpoint.safetensors").write_bytes(b"garbage" * 50)
+    with pytest.raises(StoreError, match=r"checkpoint\.safetensors cannot be read.*Delete .*train"):
+        run.finetune(config, tmp_path, STAGES)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("std::bad_alloc"), RuntimeError("can't allocate memory")]
+)
+def test_too_little_memory_names_the_settings(error):
+    with (
+        pytest.raises(LLMError, match=r"Lower --lora\.part-tokens \(now 1024\), --lora\.batch \(now 4\)"),
+        teach.enough_memory(LoraConfig()),
+    ):
+        raise error
+    with pytest.raises(RuntimeError, match="other"), teach.enough_memory(LoraConfig()):
+        raise RuntimeError("other")
+
+
+def test_an_adapter_is_for_the_weights_it_was_taught_on(model, tmp_path):
+    config = settings(model)
+    run.finetune(config, tmp_path / "f", STAGES)
+    adapter = tmp_path / "f/train/adapter"
+    moved = shutil.copytree(model, tmp_path / "moved")
+    TransformersLLM(str(moved), adapter=str(adapter)).close()
+    other = tiny_models.make_text(tmp_path / "other", seed=5)  # the same shapes
+    with pytest.raises(
+        ConfigError, match=rf"taught on {model} .*{other} has other weights.*--llm transformers:{model}"
+    ):
+        TransformersLLM(str(other), adapter=str(adapter))
+    (adapter / transformers_files.MADE_FOR).write_text("{")
+    with pytest.raises(ConfigError, match=r"plaudit\.json cannot be read"):
+        TransformersLLM(str(model), adapter=str(adapter))
+    (adapter / transformers_files.MADE_FOR).unlink()
+    adapter_file(tmp_path / "f").write_bytes(b"garbage" * 50)
+    with pytest.raises(LLMError, match=r"adapter .* cannot be put on this model.*teach it anew"):
+        TransformersLLM(str(model), adapter=str(adapter))
+
+
+def test_an_adapter_for_llama_cpp_knows_its_base_too(tmp_path, monkeypatch):
+    made, base = tmp_path / "adapter.gguf", tmp_path / "base.gguf"
+    monkeypatch.setattr(gguf_adapter, "check", lambda adapter: None)
+    monkeypatch.setattr(gguf_adapter, "noted", lambda path: {"base": "embedded", "weights": "aaaa"})
+    monkeypatch.setattr(gguf_adapter.weights, "fingerprint", lambda path: "bbbb")
+    with pytest.raises(
+        ConfigError, match=r"taught on embedded \(weights aaaa\).*base\.gguf has other weights \(bbbb\)"
+    ):
+        gguf_adapter.merged(base, made)
+
+
+def test_a_model_without_a_chat_template_is_taught_in_plain_text(model, tmp_path):
+    plain = shutil.copytree(model, tmp_path / "plain")
+    (plain / "chat_template.jinja").unlink()
+    run.finetune(settings(plain), tmp_path / "f", (*STAGES, "export"))
+    llm = TransformersLLM(str(plain), adapter=str(tmp_path / "f/train/adapter"))
+    plainly, chat = llm.choose([Request("x", answers=(" a", " b")), Request("x", chat=True, answers=(" a", " b"))])
+    assert plainly.status == "ok" and chat.status == "error" and "leave out --judge.chat" in chat.error
+    llm.close()
+
+
+def test_a_full_disk_is_said_and_nothing_half_written_is_left(model, tmp_path):
+    config = settings(model, rank=32)
+    run.finetune(config, tmp_path, ("data",))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(StoreError, match=r"cannot write .*make room"):
+            run.finetune(config, tmp_path, STAGES)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not (tmp_path / "train/adapter").exists()
+    run.finetune(config, tmp_path, STAGES)
+    assert adapter_file(tmp_path).is_file() and not list((tmp_path / "train").glob(".adapter*"))
+
+
+KILLED = """
+import os, signal, sys, torch
+sys.path.insert(0, {tests!r})
+from test_lora_faults import settings, STAGES
+from plaudit.finetune import run, teach
+teach.CHECKPOINT_SECONDS = 0.0
+taken = teach.asdict
+def stop(step):
+    if step.step == 4:
+        os.kill(os.getpid(), signal.{signal})
+    return taken(step)
+teach.asdict = stop
+run.finetune(settings({model!r}, steps=6), {folder!r}, STAGES)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["SIGKILL", "SIGINT"])
+def test_one_that_was_killed_goes_on_to_the_same_weights(model, tmp_path, how):
+    config = settings(str(model), steps=6)
+    run.finetune(config, tmp_path / "whole", STAGES)
+    program = KILLED.format(
+        tests=str(Path(__file__).parent), signal=how, model=str(model), folder=str(tmp_path / "cut")
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode != 0 and (tmp_path / "cut/train/checkpoint.safetensors").is_file(), done.stderr
+    run.finetune(config, tmp_path / "cut", STAGES)
+    one, two = (adapter_file(tmp_path / name).read_bytes() for name in ("whole", "cut"))
+    assert one == two and len(read_table(tmp_path / "cut/train/curve.parquet")) == 6
