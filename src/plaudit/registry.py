@@ -61,7 +61,9 @@ KINDS: dict[str, dict[str, Entry]] = {
         "count": Entry("plaudit.routes.controls:Count"),
         "expert": Entry("plaudit.routes.controls:Expert"),
     },
-    "analyses": {},
+    "analyses": {
+        "hacking": Entry("plaudit.analyze.hacking:Hacking"),
+    },
 }
 
 
