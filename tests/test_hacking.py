@@ -47,7 +47,7 @@ class Corridor(gym.Env):
     def step(self, action):
         self.x, self.t = max(0, self.x + (1 if action else -1)), self.t + 1
         done = self.x == 5
-        return self.see(), float(done), done, self.t >= 16, {"success": done}
+        return self.see(), float(done), done, self.t >= 10, {"success": done}
 
     def render(self):
         picture = np.zeros((8, 48, 3), np.uint8)
@@ -88,7 +88,7 @@ def made(folder: Path, monkeypatch: pytest.MonkeyPatch, likes: tuple[str, ...], 
         "fit": {"members": 1, "steps": 60},
         "shaping": {"count_power": counted},
         "train": {"controls": ["task", "constant"], "seeds": 2, "steps": 4096, "num_envs": 8, "horizon": 32,
-                  "learning_rate": 1e-2, "minibatch": 64, "workers": 2, "width": 16},
+                  "learning_rate": 5e-3, "minibatch": 64, "workers": 2, "width": 16},
         "evaluate": {"episodes": 10, "examples": 1},
     }  # fmt: skip
     return run_all(from_dict(RunConfig, values), folder / "run")
