@@ -1,10 +1,12 @@
 """The docs are true: the file tree fits, commands and settings exist, links lead somewhere."""
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from plaudit import registry
 from plaudit.cli import VERBS
 from plaudit.config import RunConfig, to_dict
 from plaudit.finetune.settings import FinetuneConfig
@@ -39,7 +41,8 @@ def test_commands_settings_and_links_exist(page):
     text = page.read_text()
     verbs = set(re.findall(r"^\s*(?:\$ )?plaudit (\w+)", text, re.M)) | set(re.findall(r"`plaudit (\w+)", text))
     assert verbs <= set(VERBS)
-    config = to_dict(FinetuneConfig()) | to_dict(RunConfig())
+    analyses = {name: asdict(registry.load("analyses", name).options()) for name in registry.KINDS["analyses"]}
+    config = to_dict(FinetuneConfig()) | to_dict(RunConfig()) | analyses
     for section, key in re.findall(r"--(\w+)\.([\w-]+)", text):
         assert key.removeprefix("no-").replace("-", "_") in config[section], f"--{section}.{key}"
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
