@@ -374,9 +374,8 @@ def show_list(words: list[str]) -> int:
     from plaudit.config import recipe_files, recipes
 
     listed = (*registry.KINDS, "prompts", "recipes", "experiments")
-
     if words and words[0] in ("-h", "--help"):
-        print(f"plaudit list [KIND ...]\n\n{VERBS['list']}\n\nKIND: --" + ", --".join(listed))
+        print(f"plaudit list [KIND ...]\n\n{VERBS['list']}\n\nKIND: one of\n  --" + "\n  --".join(listed))
         return 0
     kinds = {f"--{kind}": kind for kind in listed}
     unknown = [w for w in words if w not in kinds]

@@ -89,7 +89,7 @@ class Share:
 
 
 class Hacking(Analysis):
-    """Episodes with much learned reward and little true return, and where the curves part."""
+    """Is the learned reward collected while the true return stays low?"""
 
     options: ClassVar[type[HackingOptions]] = HackingOptions
     reads: ClassVar[tuple[str, ...]] = ("collect", "train", "evaluate")
