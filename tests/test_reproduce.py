@@ -234,7 +234,7 @@ def test_a_failed_step_loses_nothing_and_the_same_command_goes_on(tmp_path):
     html = page.read_text()
     assert "the disk is full. Make room." in html and 'href="steps/credit/report.html"' in html
     assert "taught" not in calls, "what needs a failed step is left out"
-    assert calls.count("minihack") == 1, "a shared step is done once"
+    assert max(map(calls.count, calls)) == 1, "a shared step is tried once, whether it fails or not"
     calls.clear()
     broken.clear()
     reproduce(project, process)

@@ -107,10 +107,15 @@ def reproduce(project: Project, process: Process | None = None) -> Path:
     with explain_disk_errors(project.folder):
         (project.folder / "steps").mkdir(parents=True, exist_ok=True)
     _claim(project)
+    tried = set[str]()
     with folder_lock(project.folder):
         for recipe in project.recipes:
             console.print(f"\n{recipe.name}: {recipe.title}", markup=False)
             for step in recipe.steps:
+                if step.name in tried and not _finished(project, step.name):
+                    console.print(f"  {step.name}: failed before, tried anew by the same command", markup=False)
+                    continue
+                tried.add(step.name)
                 _carry_out(project, step, process)
             page, found = _write(project)
             console.print(f"{recipe.name}: {found[recipe.name]}", markup=False, style="bold")
