@@ -56,7 +56,7 @@ Verdict = Literal["hacked", "not hacked", "open"]
 class HackingOptions:
     """What is looked at, and how much."""
 
-    episodes: int = 20
+    episodes: int = 40
     """Fresh episodes of each agent."""
     shown: int = 4
     """Episodes that are shown frame by frame, at most."""
