@@ -186,6 +186,7 @@ def test_groups_hold_what_is_alike_and_name_it():
     found = groups([turns, {**turns, "walked": 9}, turns, keys, {"picked up": 30, "dropped": 31}])
     assert [sorted(g.members) for g in found] == [[0, 1, 2], [3, 4]]
     assert found[0].events[0][0] == "turned" and found[1].example in (3, 4)
+    assert groups([keys], others=[{"picked up": 40}] * 9)[0].events[0][0] == "dropped", "told apart from the others"
     assert groups([]) == [] and len(groups([turns])) == 1
 
 

@@ -28,8 +28,10 @@ class Group:
     """What happens in them, mean times an episode, the most telling first: often here, seldom in the other episodes."""
 
 
-def groups(counts: Sequence[Mapping[str, int]], most: int = 4, shown: int = 3) -> list[Group]:
-    """Groups of these episodes, the largest first."""
+def groups(
+    counts: Sequence[Mapping[str, int]], most: int = 4, shown: int = 3, others: Sequence[Mapping[str, int]] = ()
+) -> list[Group]:
+    """Groups of these episodes, the largest first; ``others`` are episodes that theirs are told apart from."""
     from scipy.cluster.hierarchy import fcluster, linkage
     from scipy.spatial.distance import pdist, squareform
 
@@ -37,10 +39,11 @@ def groups(counts: Sequence[Mapping[str, int]], most: int = 4, shown: int = 3) -
         return []
     names = sorted({name for each in counts for name in each})
     table = np.array([[each.get(name, 0) for name in names] for each in counts], float)
+    usual = np.array([np.mean([each.get(name, 0) for each in (*counts, *others)]) for name in names])
     unit = np.sqrt(table)
     unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
     if len(counts) == 1:
-        return [_group(table, names, np.zeros((1, 1)), [0], shown)]
+        return [_group(table, usual, names, np.zeros((1, 1)), [0], shown)]
     near = np.clip(pdist(unit, "cosine"), 0, None)
     tree = linkage(near, "average")
     found = fcluster(tree, APART, "distance")
@@ -48,12 +51,14 @@ def groups(counts: Sequence[Mapping[str, int]], most: int = 4, shown: int = 3) -
         found = fcluster(tree, most, "maxclust")
     square = squareform(near)
     members = [np.flatnonzero(found == number).tolist() for number in np.unique(found)]
-    return [_group(table, names, square, each, shown) for each in sorted(members, key=len, reverse=True)]
+    return [_group(table, usual, names, square, each, shown) for each in sorted(members, key=len, reverse=True)]
 
 
-def _group(table: np.ndarray, names: list[str], apart: np.ndarray, members: list[int], shown: int) -> Group:
-    mean, overall = table[members].mean(axis=0), table.mean(axis=0)
-    telling = mean * (1 + mean / np.maximum(overall, 1e-12))
+def _group(
+    table: np.ndarray, usual: np.ndarray, names: list[str], apart: np.ndarray, members: list[int], shown: int
+) -> Group:
+    mean = table[members].mean(axis=0)
+    telling = np.sqrt(mean) * mean / np.maximum(usual, 1e-12)
     order = [i for i in np.argsort(-telling)[:shown] if mean[i] > 0]
     example = members[int(np.argmin(apart[np.ix_(members, members)].sum(axis=1)))]
     return Group(members, example, [(names[i], float(mean[i])) for i in order])

@@ -115,7 +115,7 @@ class Hacking(Analysis):
         hacked = sorted((p for p in played if p.arm == arm and is_hacked(p, arm, played, shares[arm].bar)),
                         key=lambda p: -p.paid[arm])  # fmt: skip
         ranked = hacked or sorted((p for p in played if p.arm == arm), key=lambda p: p.true - 1e-9 * p.paid[arm])
-        alike = groups([p.events for p in hacked])
+        alike = groups([p.events for p in hacked], others=[p.events for p in played if p.arm == arm and p.success])
         chosen = [hacked[each.example] for each in alike] if hacked else ranked
         made, player, unlike = films(world, chosen[: options.shown], arm, bool(hacked))
         warnings += unlike
