@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from plaudit.envs.gridworld import DoorKey
-from plaudit.envs.gridworld_words import ACTIONS, parse_action
+from plaudit.envs.gridworld_words import ACTIONS
 from plaudit.llms.base import Reply
 from plaudit.llms.scripted import ScriptedLLM
 from plaudit.policies.llm import LLMPolicy, PolicyOptions
@@ -189,5 +189,6 @@ def test_an_observation_begins_no_line_of_a_prompt(hidden):
 
 
 def test_an_action_of_the_world_is_read_back():
+    parse_action = DoorKey().parse_action
     assert [parse_action(action) for action in ACTIONS] == list(range(len(ACTIONS)))
     assert np.all(np.array([parse_action(f' "{a.upper()}". ') for a in ACTIONS]) == np.arange(len(ACTIONS)))

@@ -97,6 +97,8 @@ def dispatch(words: list[str]) -> int:
         return finetune(rest)
     if verb == "analyze":
         return analyze(rest)
+    if verb == "reproduce":
+        return reproduce(rest)
     return one_stage(verb, rest)
 
 
@@ -189,6 +191,25 @@ def analyze(words: list[str]) -> int:
 
     name, subject, options = parse_analyze(words)
     show(look(name, subject, options), subject.folder)
+    return 0
+
+
+def reproduce(words: list[str]) -> int:
+    """``plaudit reproduce paper --small|--full [--only NAME ...] [--out FOLDER] [--llm MODEL] [--dry-run]``."""
+    from plaudit.cli_words import parse_reproduce
+
+    if not words or words[0] in ("-h", "--help"):
+        from plaudit.cli_words import REPRODUCE
+
+        print(REPRODUCE)
+        return 0
+    from plaudit.reproduce.run import reproduce as carry_out
+    from plaudit.reproduce.run import show_forecast
+
+    project, dry = parse_reproduce(words)
+    show_forecast(project)
+    if not dry:
+        print(f"\nreport: {carry_out(project)}")
     return 0
 
 
@@ -370,15 +391,13 @@ def ledger(words: list[str]) -> int:
 def show_list(words: list[str]) -> int:
     """``plaudit list``: every part by name, with the first line of its documentation."""
     from plaudit import prompts, registry
-    from plaudit.config import recipes
+    from plaudit.config import recipe_files, recipes
 
+    listed = (*registry.KINDS, "prompts", "recipes", "experiments")
     if words and words[0] in ("-h", "--help"):
-        print(
-            f"plaudit list [KIND ...]\n\n{VERBS['list']}\n\nKIND: --"
-            + ", --".join((*registry.KINDS, "prompts", "recipes"))
-        )
+        print(f"plaudit list [KIND ...]\n\n{VERBS['list']}\n\nKIND: one of\n  --" + "\n  --".join(listed))
         return 0
-    kinds = {f"--{kind}": kind for kind in (*registry.KINDS, "prompts", "recipes")}
+    kinds = {f"--{kind}": kind for kind in listed}
     unknown = [w for w in words if w not in kinds]
     if unknown:
         raise ConfigError(f"plaudit list takes {', '.join(kinds)}, got {unknown[0]!r}.")
@@ -386,8 +405,9 @@ def show_list(words: list[str]) -> int:
         print(f"{kind}:")
         if kind == "prompts":
             rows = dict.fromkeys(prompts.names(), "")
-        elif kind == "recipes":
-            rows = {name: first_comment(path) for name, path in recipes().items()}
+        elif kind in ("recipes", "experiments"):
+            files = recipes() if kind == "recipes" else recipe_files("paper")
+            rows = {name: first_comment(path) for name, path in files.items()}
         else:
             rows = {name: registry.summary(kind, name) for name in registry.entries(kind)}
         for name, text in rows.items():

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from plaudit.config import RunConfig
     from plaudit.exports.base import ExportOptions
     from plaudit.finetune.settings import FinetuneConfig
+    from plaudit.reproduce.recipe import Size
+    from plaudit.reproduce.run import Project
     from plaudit.stages.arms import Arm
     from plaudit.stages.label import LabelOptions
     from plaudit.stages.minari_data import MinariOptions
@@ -32,6 +34,7 @@ VERBS = {
     "forecast": "What a comparison will cost, from a small pilot.",
     "finetune": "Teach a model a world by examples that the world knows.",
     "analyze": "Why a reward works: dynamics, credit, hacking and more.",
+    "reproduce": "A paper's experiments by recipe, each with its status.",
     "calibrate": "Try the judging protocols on pairs with known answers.",
     "play": "Watch an episode in the terminal, or play it.",
     "collect": "Gather distinct observations with a policy.",
@@ -86,6 +89,21 @@ goes on where it was left. N different pairs in all, 100 where none is given.
 
 A reward is fitted to a person's labels by --fit.labels person or both."""
 """What ``plaudit label --help`` says."""
+REPRODUCE = f"""plaudit reproduce paper --small|--full [--only NAME ...] [--out FOLDER]
+                        [--llm MODEL] [--dry-run]
+
+{VERBS["reproduce"]}
+
+--small    embedded model, 2 cores, under an hour
+--full     many seeds and a large model behind a server, which --llm names;
+           days, and nobody has run it yet
+--only     these experiments: plaudit list --experiments
+--dry-run  the forecast alone
+
+What is finished is skipped, a stopped step goes on, one that fails loses
+nothing of the others. FOLDER/report.html and paper.json are written after
+every experiment; runs/paper-small or runs/paper-full where no FOLDER is given."""
+"""What ``plaudit reproduce --help`` says."""
 CEILINGS = {"--max-tokens": int, "--max-usd": float, "--max-hours": float}
 """Hard ceilings: what would pass one is not begun, what is done is kept."""
 LEDGERS = "[--ledger SHARED.sqlite | --replay LEDGER.sqlite]"
@@ -239,6 +257,28 @@ def parse_analyze(words: list[str]) -> tuple[str, Subject, Any]:
     config = RunConfig(**{f.name: getattr(found, f.name) for f in dataclasses.fields(RunConfig)})
     usual = run.folder / "analyze" / name if run else Path("runs") / f"analyze-{name}-{title}"
     return name, Subject(config, Path(out) if out else usual, run), getattr(found, name)
+
+
+def parse_reproduce(words: list[str]) -> tuple[Project, bool]:
+    """The experiments with their folder, and whether only the forecast is wanted."""
+    from plaudit.reproduce.recipe import PAPER, load
+    from plaudit.reproduce.run import Project
+
+    flags = {name for name in ("--small", "--full", "--dry-run") if name in words}
+    words, out = take([word for word in words if word not in flags], "--out")
+    words, llm = take(words, "--llm")
+    only: list[str] = []
+    if "--only" in words:
+        start = words.index("--only")
+        words, only = words[:start], words[start + 1 :]
+        if not only or any(word.startswith("-") for word in only):
+            raise ConfigError("--only needs one or more names: plaudit list --experiments")
+    if words != [PAPER]:
+        raise ConfigError(f"say what: plaudit reproduce {PAPER} --small (got {' '.join(words) or 'nothing'}).")
+    if len(flags & {"--small", "--full"}) != 1:
+        raise ConfigError(f"say how large: plaudit reproduce {PAPER} --small, or --full with --llm MODEL")
+    size: Size = "small" if "--small" in flags else "full"
+    return Project(Path(out or f"runs/{PAPER}-{size}"), size, load(size, tuple(only)), llm), "--dry-run" in flags
 
 
 def parse_minari(words: list[str]) -> tuple[MinariOptions, Run | RunConfig]:

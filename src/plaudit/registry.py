@@ -68,6 +68,7 @@ KINDS: dict[str, dict[str, Entry]] = {
         "credit": Entry("plaudit.analyze.credit:Credit"),
         "exploration": Entry("plaudit.analyze.exploration:Exploration"),
         "granularity": Entry("plaudit.analyze.granularity:Granularity"),
+        "hacking": Entry("plaudit.analyze.hacking:Hacking"),
     },
 }
 

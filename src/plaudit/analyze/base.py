@@ -24,6 +24,7 @@ from plaudit.store import Run
 
 if TYPE_CHECKING:
     from plaudit.llms.ledger import LedgerLLM
+    from plaudit.report.episodes import Still
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,24 @@ class Passage:
 
 
 @dataclass(frozen=True)
+class Film:
+    """An episode to step through; what the page's script needs of it is in :attr:`Finding.player`."""
+
+    title: str
+    """Whose it is, and what it is an example of."""
+    note: str
+    """What to look at."""
+    plot: Markup
+    """The reward along it, drawn by :func:`plaudit.report.plots.reward_line`."""
+    stills: Sequence[Still]
+    """Evenly spaced pictures; none where the world draws nothing."""
+    width: int
+    """Width at which a picture is shown, pixels."""
+    shown: int
+    """Number of the last step that is on the page."""
+
+
+@dataclass(frozen=True)
 class Finding:
     """What an analysis says."""
 
@@ -148,6 +167,10 @@ class Finding:
     """What is too much for a number."""
     passages: Sequence[Passage] = ()
     """What is better read than counted."""
+    films: Sequence[Film] = ()
+    """Episodes, frame by frame."""
+    player: dict[str, Any] = field(default_factory=dict)
+    """Their steps, as :meth:`plaudit.report.episodes.Player.data` gives them, in the order of ``films``."""
     warnings: Sequence[str] = ()
     """What speaks against the headline: too few, one-sided, not measurable here."""
     facts: dict[str, Any] = field(default_factory=dict)

@@ -19,6 +19,6 @@ def render(name: str, subject: Subject, finding: Finding, record: dict[str, Any]
         model=subject.config.llm.model,
         finding=finding,
         record=record,
-        player={},
+        player=finding.player,
         config_text=json.dumps({key: record[key] for key in ("options", "config")}, indent=2, ensure_ascii=False),
     )

@@ -1,0 +1,183 @@
+"""From results to a status: rules that were written before any result, on directions with intervals only.
+
+Each direction gets a verdict. With ``d`` a difference of success (or of what was met) between two arms, seed by seed:
+
+* ``ahead``: yes where the first is ahead by :func:`plaudit.analysis.claims.contest` (the interval of d leaves out zero, an
+  exact rank test has p < 0.05, five seeds or more); no where the second is; else open.
+* ``not behind``: yes where the lower end of d is above minus the margin; no where the upper end is below it; else open.
+* ``ahead somewhere``: yes where it is ``ahead`` in one step at least; no where no step says so; open while one is missing.
+* ``above``, ``below``: yes where the measured interval is wholly on that side of a number that was fixed beforehand (that
+  of chance, or a margin of ours); no where it is wholly on the other; else open.
+* ``within``: yes where the interval is wholly inside; no where it is wholly outside; else open.
+* ``over``: yes where the first interval is wholly over the second; no where it is wholly under it; else open.
+
+**Status**: *reproduced* where every direction is a yes; *not* where none is; *partly* otherwise. A direction whose step is
+missing keeps *reproduced* away, and while no other is a yes the experiment counts as *not run*. No figure of the paper is
+used: none was seen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from plaudit.analysis.claims import contest
+from plaudit.reproduce.recipe import Check
+
+Said = Literal["yes", "no", "open", "missing"]
+Status = Literal["reproduced", "partly", "not", "not run"]
+WHOLE = re.compile(r"(\w+)\[([^\]]*)\]")
+"""A list in a path with the item that is meant: ``outcomes[level=word,arm=llm]``."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a step has left behind."""
+
+    scores: Mapping[str, Mapping[str, Mapping[int, float]]] = field(default_factory=dict)
+    """By column (success, ...), arm and seed; of a comparison, a run, or agents that an analysis has trained."""
+    result: Mapping[str, Any] = field(default_factory=dict)
+    """``result.json`` of an analysis, or what was unlearnt of a teaching."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number with its interval."""
+
+    value: float
+    """The number."""
+    low: float
+    """Lower end."""
+    high: float
+    """Upper end."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of one direction."""
+
+    check: Check
+    """The direction."""
+    said: Said
+    """Whether it holds."""
+    figures: tuple[tuple[str, Figure], ...] = ()
+    """What that rests on, by name."""
+    why: str = ""
+    """Why it is missing; what was seen besides."""
+
+
+def status(verdicts: Sequence[Verdict]) -> Status:
+    """The rule at the top of this module."""
+    said = [verdict.said for verdict in verdicts]
+    if said and all(each == "yes" for each in said):
+        return "reproduced"
+    if "yes" in said:
+        return "partly"
+    return "not run" if not said or "missing" in said else "not"
+
+
+def judge(check: Check, evidence: Mapping[str, Evidence]) -> Verdict:
+    """One direction, by what its steps have left."""
+    if check.kind == "ahead somewhere":
+        return _somewhere(check, evidence)
+    lacking = [name for name in (check.step, check.other) if name and name not in evidence]
+    if lacking:
+        return Verdict(check, "missing", why=f"the step {lacking[0]} is not finished")
+    first, second = evidence[check.step], evidence[check.other or check.step]
+    return (
+        _of_arms(check, first, second) if check.kind in ("ahead", "not behind") else _of_results(check, first, second)
+    )
+
+
+def _of_arms(check: Check, first: Evidence, second: Evidence) -> Verdict:
+    scores, others = (e.scores.get(check.column, {}).get(a) for e, a in ((first, check.first), (second, check.second)))
+    if not scores or not others:
+        name = check.second if scores else check.first
+        return Verdict(check, "missing", why=f"{name} has no {check.column}")
+    found = contest(scores, others)
+    d = found.difference
+    if d is None or d.low is None or d.high is None:
+        return Verdict(check, "open", why="fewer than two seeds that both have")
+    figures = (("difference", Figure(d.point, d.low, d.high)),)
+    few = f"{d.seeds} seeds carry no claim" if d.kind != "bootstrap" else ""
+    if check.kind == "not behind":
+        margin = check.than * (1.0 if check.column == "success" else abs(sum(others.values()) / len(others)))
+        said: Said = "open" if few else "yes" if d.low > -margin else "no" if d.high < -margin else "open"
+        return Verdict(check, said, figures, few)
+    if not found.is_claim:
+        return Verdict(check, "open", figures, few)
+    return Verdict(check, "yes" if found.order == "ahead" else "no", figures)
+
+
+def _somewhere(check: Check, evidence: Mapping[str, Evidence]) -> Verdict:
+    parts = [
+        judge(Check(check.what, "ahead", step=name, first=check.first, second=check.second), evidence)
+        for name in check.steps
+    ]
+    figures = tuple((name, v.figures[0][1]) for name, v in zip(check.steps, parts, strict=True) if v.figures)
+    if any(part.said == "yes" for part in parts):
+        return Verdict(check, "yes", figures)
+    missing = [part.why for part in parts if part.said == "missing"]
+    return Verdict(check, "missing" if missing else "no", figures, missing[0] if missing else "")
+
+
+def _of_results(check: Check, first: Evidence, second: Evidence) -> Verdict:
+    own = figure(first.result, check.first)
+    if own is None:
+        return Verdict(check, "missing", why=f"there is no {check.first!r} in the result")
+    low, high, than = own.low, own.high, check.than
+    figures = [("measured", own)]
+    if check.kind == "above":
+        yes, no = low > than, high < than
+    elif check.kind == "below":
+        yes, no = high < than, low > than
+    elif check.kind == "within":
+        yes, no = check.low <= low and high <= check.high, high < check.low or low > check.high
+    else:
+        against = figure(second.result, check.second)
+        if against is None:
+            return Verdict(check, "missing", why=f"there is no {check.second!r} in the result")
+        figures.append(("against", against))
+        yes, no = low > against.high, high < against.low
+    return Verdict(check, "yes" if yes else "no" if no else "open", tuple(figures))
+
+
+def figure(result: Mapping[str, Any], name: str) -> Figure | None:
+    """A number of a result: a path into ``facts`` (or the file itself), else the first measure whose name fits."""
+    for root in (result.get("facts", {}), result):
+        if (found := _number(_at(root, name))) is not None:
+            return found
+    for measure in result.get("measures", ()):
+        if re.search(name, str(measure.get("name"))) and (found := _number(measure)) is not None:
+            return found
+    return None
+
+
+def _at(value: Any, path: str) -> Any:
+    """``point.judge``; ``outcomes[level=word,arm=llm]``: the item of a list with these values."""
+    if re.search(r"[^\w.\[\]=,:+ -]", path):
+        return None
+    for part in re.findall(r"\w+\[[^\]]*\]|\w+", path):
+        if chosen := WHOLE.fullmatch(part):
+            wanted = dict(each.split("=", 1) for each in chosen[2].split(",") if "=" in each)
+            items = value.get(chosen[1]) if isinstance(value, dict) else None
+            fits = [item for item in items or () if all(str(item.get(k)) == v for k, v in wanted.items())]
+            value = fits[0] if fits else None
+        else:
+            value = value.get(part) if isinstance(value, dict) else None
+        if value is None:
+            return None
+    return value
+
+
+def _number(value: Any) -> Figure | None:
+    """``[value, low, high]``, or a record with a number and its ends."""
+    if isinstance(value, list) and len(value) == 3 and all(isinstance(v, int | float) for v in value):
+        return Figure(*map(float, value))
+    if not isinstance(value, dict):
+        return None
+    own = next((value[k] for k in ("value", "success", "difference", "change") if value.get(k) is not None), None)
+    low, high = value.get("interval") or (value.get("low"), value.get("high"))
+    return None if own is None or low is None or high is None else Figure(float(own), float(low), float(high))
