@@ -35,6 +35,8 @@ ANSWERS = {
     "code_chat": ("Program:", "def reward(a, b): return 1", "pass"),
     "next": ("What follows:", "A", "B"),
     "inverse": ("Action in between:", "A", "B"),
+    "effect": ("Answer:", "A", "B"),
+    "reachable": ("Answer:", "A", "B"),
     "caption": ("Description:", "the goal", "a wall"),
 }
 """Of each prompt its last line and two answers; its other wordings (``act-b``) are attacked alike."""
