@@ -11,7 +11,7 @@ import pytest
 
 from plaudit import prompts
 from plaudit.cli import main
-from plaudit.config import WorldConfig, from_dict
+from plaudit.config import WorldConfig, from_dict, to_dict
 from plaudit.envs.wordle import Wordle
 from plaudit.envs.wordle_value import exact
 from plaudit.errors import ConfigError, LeakError, StoreError
@@ -20,6 +20,7 @@ from plaudit.finetune.gather import PARTS, Visit
 from plaudit.finetune.lessons import lesson, wordings
 from plaudit.finetune.pool import pools, sides
 from plaudit.finetune.rows import Row, load_rows
+from plaudit.finetune.run import YOUNGER, Finetune
 from plaudit.finetune.settings import AskConfig, DataConfig, FinetuneConfig, load_recipe, recipes
 from plaudit.finetune.synthesize import synthesize
 from plaudit.finetune.tasks import compare, inverse, progress, thirds
@@ -306,6 +307,27 @@ def test_the_command_makes_it_once(tmp_path, capsys):
     shutil.copy(out / "run.json", out / "data" / "mine.txt")
     with pytest.raises(StoreError, match=r"holds 'mine.txt'"):
         synthesize(CONFIG, out / "data")
+
+
+def test_what_an_older_plaudit_has_taught_stays_taught(tmp_path):
+    """Fingerprints of the usual settings as they were before pictures and examples in the prompt."""
+    marks = {stage: Finetune(tmp_path, FinetuneConfig()).expected(stage) for stage in ("data", "train", "measure")}
+    assert marks == {"data": "17131c7660a0", "train": "f99cdd16a124", "measure": "05472aa788e3"}
+    for (section, key), before in YOUNGER.items():
+        own = getattr(FinetuneConfig(), section)
+        assert to_dict(own)[key] == before
+        changed = dataclasses.replace(FinetuneConfig(), **{section: dataclasses.replace(own, **{key: "x"})})
+        assert Finetune(tmp_path, changed).expected("measure") != marks["measure"], (section, key)
+
+
+def test_an_agent_that_acted_and_was_trained_anew_makes_other_data(tmp_path):
+    agent = tmp_path / "agent"
+    agent.mkdir()
+    (agent / "agent.safetensors").write_bytes(b"one")
+    config = FinetuneConfig(data=DataConfig(sources=("random", str(agent))))
+    before = Finetune(tmp_path, config).expected("data")
+    (agent / "agent.safetensors").write_bytes(b"another")
+    assert Finetune(tmp_path, config).expected("data") != before
 
 
 def test_recipes_are_settings():

@@ -17,9 +17,11 @@ import tiny_models
 from plaudit.cli import main
 from plaudit.config import LLMConfig, WorldConfig
 from plaudit.finetune.outcome import Loss, gain, outcome
+from plaudit.finetune.paired import independent
 from plaudit.finetune.report import render
 from plaudit.finetune.run import STAGES, Finetune, finetune
 from plaudit.finetune.settings import AskConfig, DataConfig, FinetuneConfig, LoraConfig, MeasureConfig
+from plaudit.intervals import wilson
 from plaudit.report.words import percent
 from plaudit.store import read_table, write_table
 
@@ -102,6 +104,30 @@ def test_gains_by_hand():
     assert (found.before, found.after, found.difference, found.gained, found.lost) == (0.5, 0.75, 0.25, 2, 1)
     assert found.after_interval == pytest.approx((0.3006, 0.9544), abs=1e-3)  # Wilson's, 3 of 4
     assert found.interval[0] < 0.25 < found.interval[1]
+
+
+def test_pairs_that_share_their_nearer_text_count_for_less():
+    assert independent([1, 0, 1, 0], list("abcd")) == 4
+    assert independent([1, 1, 0, 0], list("aabb")) == 2  # two texts, each asked about twice
+    assert independent([1, 1, 1, 1], list("aabc")) == 3
+    assert independent([1, 0, 1, 0], list("aabb")) == 4  # those of a block are not alike
+    pairs = [
+        {"kind": "compare", "answer": "A", "first": text, "right_before": right, "right_after": right}
+        for text, right in (("near", 1.0), ("nearer", 0.0))
+        for _ in range(20)
+    ]
+    found = gain("compare", pairs)
+    assert found.after_interval == pytest.approx(wilson(0.5, 2)) and found.n == 40
+
+
+def test_examples_in_the_prompt_are_on_the_page(copy):
+    path = copy.folder / "measure/stage.json"
+    record = json.loads(path.read_text())
+    told = {"kind": "compare", "model": "base", "shots": 16, "draws": 3, "asked": 77, "right": 0.625, "chance": 0.5}
+    record["summary"]["shots"] = [told | {"interval": [0.5, 0.75], "tokens": 1234.0}]
+    path.write_text(json.dumps(record))
+    text = Page(render(copy)).text
+    assert "In the prompt, or taught" in text and "62.5%" in text and "1,234" in text
 
 
 @pytest.mark.parametrize(

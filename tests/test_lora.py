@@ -12,7 +12,7 @@ import tiny_models  # noqa: E402
 
 from plaudit.config import LLMConfig, WorldConfig  # noqa: E402
 from plaudit.errors import ConfigError, PlauditError  # noqa: E402
-from plaudit.finetune import losses, run, teach  # noqa: E402
+from plaudit.finetune import losses, run  # noqa: E402
 from plaudit.finetune.encode import SHARED, beginning, encode, parts  # noqa: E402
 from plaudit.finetune.lessons import Lesson  # noqa: E402
 from plaudit.finetune.lora import Teacher, order, rate, text_windows  # noqa: E402
@@ -123,6 +123,17 @@ def test_kl_is_nothing_before_anything_is_taught(llm):
     assert float(own.detach()) == pytest.approx(float(plain), rel=1e-4)
 
 
+def test_what_the_base_makes_of_text_is_no_draw_of_its_dropout(llm):
+    (window,) = text_windows(llm, ["The quick brown fox jumps over the lazy dog."], 32)
+    model = llm.teach(r=2, target_modules="all-linear").train()
+    for module in model.modules():
+        if hasattr(module, "attention_dropout"):
+            module.attention_dropout = 0.5
+    assert torch.equal(losses.read_by_base(model, window), losses.read_by_base(model, window)) and model.training
+    seen = torch.ones_like(window[None])
+    assert not torch.equal(*(losses.hidden_of(model, window[None], seen) for _ in range(2)))
+
+
 def test_every_lesson_comes_once_before_any_comes_again():
     taken = [place for step in range(6) for place in order(9, 3, step, seed=1)]
     assert sorted(taken[:9]) == sorted(taken[9:]) == list(range(9)) and taken[:9] != taken[9:]
@@ -210,6 +221,14 @@ def test_what_cannot_be_taught_is_said(tmp_path):
     ):
         with pytest.raises(ConfigError, match=wanted):
             run.finetune(FinetuneConfig(lora=lora), tmp_path / "f")
-    config = FinetuneConfig(llm=LLMConfig(model="http://127.0.0.1:9/v1"))
-    with pytest.raises(ConfigError, match="behind a server"), teach.base(config):
-        pass
+    data = DataConfig(kinds=("progress",), examples=20)
+    for config, wanted in (
+        (FinetuneConfig(llm=LLMConfig(model="http://127.0.0.1:9/v1")), "behind a server"),
+        (FinetuneConfig(llm=LLMConfig(adapter="a.gguf")), r"a\.gguf is an adapter.*Leave --llm\.adapter"),
+        (FinetuneConfig(llm=LLMConfig(model="transformers:nowhere")), "no model in nowhere"),
+        (FinetuneConfig(data=data), r"no examples of compare\. Add them to --data\.kinds"),
+        (FinetuneConfig(lora=LoraConfig(examples=500)), "500 of compare are wanted, the data hold 200"),
+    ):
+        with pytest.raises(ConfigError, match=wanted):
+            run.finetune(config, tmp_path / "f")
+    assert not (tmp_path / "f").exists()

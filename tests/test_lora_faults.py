@@ -16,9 +16,9 @@ import tiny_models  # noqa: E402
 
 from plaudit.config import LLMConfig, WorldConfig  # noqa: E402
 from plaudit.errors import ConfigError, LeakError, LLMError, PlauditError, StoreError  # noqa: E402
-from plaudit.finetune import losses, run, teach  # noqa: E402
+from plaudit.finetune import losses, refusals, run, teach  # noqa: E402
 from plaudit.finetune.settings import AskConfig, DataConfig, FinetuneConfig, LoraConfig  # noqa: E402
-from plaudit.llms import gguf_adapter, transformers_files  # noqa: E402
+from plaudit.llms import gguf_adapter  # noqa: E402
 from plaudit.llms.base import Request  # noqa: E402
 from plaudit.llms.transformers_model import TransformersLLM  # noqa: E402
 from plaudit.store import load_tree, read_table, write_table  # noqa: E402
@@ -73,7 +73,7 @@ def test_a_loss_that_is_no_number_keeps_the_weights_before_it(model, tmp_path, m
 
     config = settings(model, steps=5)
     run.finetune(config, tmp_path, ("data",))
-    monkeypatch.setattr(teach, "answered", lambda _, samples, *__: [(1.0, 0.0)] * len(samples))
+    monkeypatch.setattr(teach, "answered", lambda _, asked, *__: [teach.Answered(1.0, 0.0, 0.0)] * len(asked))
     monkeypatch.setattr(losses, "loss", spoilt)
     with pytest.raises(PlauditError, match=r"step 3 came to .* no number.*learning-rate"):
         run.finetune(config, tmp_path, STAGES)
@@ -91,10 +91,10 @@ def test_a_loss_that_is_no_number_keeps_the_weights_before_it(model, tmp_path, m
 def test_too_little_memory_names_the_settings(error):
     with (
         pytest.raises(LLMError, match=r"Lower --lora\.part-tokens \(now 1024\), --lora\.batch \(now 4\)"),
-        teach.enough_memory(LoraConfig()),
+        refusals.enough_memory(LoraConfig()),
     ):
         raise error
-    with pytest.raises(RuntimeError, match="other"), teach.enough_memory(LoraConfig()):
+    with pytest.raises(RuntimeError, match="other"), refusals.enough_memory(LoraConfig()):
         raise RuntimeError("other")
 
 
@@ -109,10 +109,10 @@ def test_an_adapter_is_for_the_weights_it_was_taught_on(model, tmp_path):
         ConfigError, match=rf"taught on {model} .*{other} has other weights.*--llm transformers:{model}"
     ):
         TransformersLLM(str(other), adapter=str(adapter))
-    (adapter / transformers_files.MADE_FOR).write_text("{")
+    (adapter / gguf_adapter.NOTED).write_text("{")
     with pytest.raises(ConfigError, match=r"plaudit\.json cannot be read"):
         TransformersLLM(str(model), adapter=str(adapter))
-    (adapter / transformers_files.MADE_FOR).unlink()
+    (adapter / gguf_adapter.NOTED).unlink()
     adapter_file(tmp_path / "f").write_bytes(b"garbage" * 50)
     with pytest.raises(LLMError, match=r"adapter .* cannot be put on this model.*teach it anew"):
         TransformersLLM(str(model), adapter=str(adapter))
@@ -183,3 +183,22 @@ def test_one_that_was_killed_goes_on_to_the_same_weights(model, tmp_path, how):
     run.finetune(config, tmp_path / "cut", STAGES)
     one, two = (adapter_file(tmp_path / name).read_bytes() for name in ("whole", "cut"))
     assert one == two and len(read_table(tmp_path / "cut/train/curve.parquet")) == 6
+
+
+def test_what_llama_cpp_runs_of_an_adapter_is_kept_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("PLAUDIT_CACHE", str(tmp_path / "cache"))
+    for name in ("check", "check_base"):
+        monkeypatch.setattr(gguf_adapter, name, lambda *_: None)
+    monkeypatch.setattr(gguf_adapter.weights, "fingerprint", lambda path: path.stem)
+    monkeypatch.setattr(gguf_adapter, "_merge", lambda base, adapter, target: target.write_bytes(b"whole"))
+    monkeypatch.setattr(gguf_adapter.weights, "quantise", lambda whole, target, kind: target.write_bytes(b"small"))
+    made = gguf_adapter.merged(tmp_path / "base.gguf", tmp_path / "a.gguf", "q8_0")
+    assert made.read_bytes() == b"small" and [p for p in (tmp_path / "cache").rglob("*") if p.is_file()] == [made]
+
+    def full(whole, target, kind):
+        raise RuntimeError("cannot write")
+
+    monkeypatch.setattr(gguf_adapter.weights, "quantise", full)
+    with pytest.raises(LLMError, match="cannot write"):
+        gguf_adapter.merged(tmp_path / "base.gguf", tmp_path / "b.gguf", "q8_0")
+    assert [p for p in (tmp_path / "cache").rglob("*") if p.is_file()] == [made]

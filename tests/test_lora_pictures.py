@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import json
 
 import numpy as np
 import pytest
@@ -13,9 +14,9 @@ pytest.importorskip("peft")
 import tiny_models  # noqa: E402
 from test_forgetting_pictures import png, write  # noqa: E402
 
-from plaudit.config import LLMConfig, RunConfig, WorldConfig, from_dict  # noqa: E402
+from plaudit.config import JudgeConfig, LLMConfig, RunConfig, WorldConfig, from_dict  # noqa: E402
 from plaudit.errors import ConfigError  # noqa: E402
-from plaudit.finetune import forgetting, losses, run  # noqa: E402
+from plaudit.finetune import forgetting, losses, run, teach  # noqa: E402
 from plaudit.finetune.encode import encode  # noqa: E402
 from plaudit.finetune.lessons import Lesson, lesson  # noqa: E402
 from plaudit.finetune.lora import Teacher, text_windows  # noqa: E402
@@ -228,6 +229,23 @@ def test_the_command_teaches_and_the_judge_sees(taught, folder, tmp_path):
         assert all(row["status"] == "ok" for row in rows)
         values[name] = [row["value"] for row in rows]
     assert values["base"] != values["taught"]
+
+
+def test_an_adapter_knows_that_it_was_taught_by_pictures(taught):
+    config = dataclasses.replace(taught.config, ask=AskConfig(input="both"))
+    said = teach.notes(config)
+    assert (said["prompt"], said["input"]) == ("pointwise-both", "both")
+    llm = LLMConfig(adapter=str(taught.folder / "train/adapter"))
+    assert json.loads((taught.folder / "train/adapter/plaudit.json").read_text())["prompt"] == "pointwise-image"
+    for shown, wanted in (("text", "pointwise"), ("image", "pointwise-image"), ("both", "pointwise-both")):
+        assert parts.make_protocol(JudgeConfig(input=shown), llm=llm).prompt.name == wanted
+
+
+def test_worked_examples_are_words(taught, tmp_path):
+    config = dataclasses.replace(taught.config, measure=MeasureConfig(every=0, shots=(1,)))
+    with pytest.raises(ConfigError, match=r"these lessons show pictures: leave --measure\.shots out"):
+        run.finetune(config, tmp_path / "f")
+    assert taught.finished("train")["summary"]["held_out"]["caption"]["chance"] == 0.0
 
 
 def test_a_model_that_reads_only_is_refused_before_anything_is_played(tmp_path):

@@ -23,7 +23,7 @@ from plaudit.finetune import sweep as sweeping
 from plaudit.finetune.settings import AskConfig, DataConfig, FinetuneConfig, LoraConfig
 from plaudit.finetune.sweep import Figures, Sweep, axis, cells, sweep
 from plaudit.finetune.sweep_report import render, summed
-from plaudit.store import read_table
+from plaudit.store import read_json, read_table
 
 CENTRE = FinetuneConfig(
     world=WorldConfig("doorkey", size=5),
@@ -51,6 +51,7 @@ def test_words_become_settings():
         ("lora.rank", "takes SECTION.SETTING=VALUE"),
         ("lora.rnak=2", "Did you mean 'lora.rank'"),
         ("seed=1,2", "takes SECTION.SETTING"),
+        ("arms.seeds=1,2", r"arms\.seeds is of --arms"),
         ("lora.rank=two", "takes numbers"),
         ("lora.rank=0,2", r"lora\.rank=0: lora\.rank must be at least 1"),
         ("lora.kinds=compare,compere", "lora.kinds=compere"),
@@ -75,9 +76,9 @@ def counted(monkeypatch):
     told = {"data": [], "ask before": 0}
     answered, data = teach.answered, run.data
 
-    def ask(llm, asked, samples, what):
+    def ask(llm, asked, samples, what, part_tokens):
         told[what] = told.get(what, 0) + 1
-        return answered(llm, asked, samples, what)
+        return answered(llm, asked, samples, what, part_tokens)
 
     def make(folder):
         told["data"].append(folder.config.seed)
@@ -104,6 +105,8 @@ def test_cells_share_what_is_the_same_and_one_that_fails_costs_no_other(tmp_path
     assert "99 of compare are wanted" in rows[2]["reason"] and rows[2]["skill_after"] is None
     data = [(tmp_path / "s" / row["folder"] / "data/held_out.parquet").read_bytes() for row in rows]
     assert data[0] == data[1] == data[2] != data[3] == data[4]
+    times = [read_json(tmp_path / "s" / row["folder"] / "data/stage.json")["seconds"] for row in rows]
+    assert times[0] > 0 and times[1] == times[2] == 0  # what another cell had made costs nothing
     shares = [read_table(tmp_path / "s" / row["folder"] / "train/answers.parquet") for row in rows[:2]]
     assert [r["right_before"] for r in shares[0]] == [r["right_before"] for r in shares[1]]
     after = sum(r["right_after"] for r in shares[1]) / len(shares[1])

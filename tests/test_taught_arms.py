@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import tiny_models  # noqa: E402
 
 from plaudit.cli import main  # noqa: E402
 from plaudit.config import JudgeConfig, LLMConfig, PolicyConfig, RunConfig, WorldConfig  # noqa: E402
+from plaudit.errors import ConfigError  # noqa: E402
 from plaudit.finetune import arms, run, shots, skill  # noqa: E402
 from plaudit.finetune.lessons import Lesson, lesson  # noqa: E402
 from plaudit.finetune.rows import load_rows  # noqa: E402
@@ -206,6 +208,32 @@ def test_both_arms_are_planned_alike_and_put_to_use_in_their_own_prompts(base, t
     assert direct.policy.episodes == indirect.evaluate.episodes == 100 and direct.world == indirect.world
 
 
+def test_both_arms_see_pictures_where_the_judge_was_taught_by_them(base, tmp_path):
+    seeing = dataclasses.replace(config(base), ask=AskConfig(input="image"))
+    used = arms.use(arms.planned(seeing, "judge", tmp_path), "judge", None)
+    assert (used.judge.input, used.judge.prompt) == ("image", "")
+
+
+def test_an_arm_that_a_world_cannot_teach_is_refused_before_the_other_is_taught(base, tmp_path):
+    own = tmp_path / "w.py"
+    own.write_text((Path(__file__).parent / "chain_world.py").read_text())
+    for kinds in ((), ("compare",)):
+        asked = config(base)
+        asked = dataclasses.replace(
+            asked, world=WorldConfig(str(own)), data=dataclasses.replace(asked.data, kinds=kinds)
+        )
+        with pytest.raises(ConfigError, match=r"no examples of action.*--arms judge"):
+            arms.compare(asked, tmp_path / "arms")
+    assert not (tmp_path / "arms").exists()
+    assert arms.planned(asked, "judge", tmp_path).data.kinds == ("compare",)  # for which no expert has to act
+
+
+def test_no_more_examples_are_claimed_than_there_are():
+    lessons, told = [Lesson("next", ("a",), (" A", " B"), 0), Lesson("next", ("b",), (" A", " B"), 1)], []
+    found = shots.measure(ScriptedLLM(), "base", lessons, lessons, [(0, 0), (2, 0), (4, 0)], 0, told.append)
+    assert [each.row.shots for each in found] == [0, 2] and "there are no 4 examples" in told[0]
+
+
 def test_success_is_of_episodes_and_the_mean_of_agents(tmp_path):
     for folder, won in (("before", (0, 0, 0, 1)), ("after", (1, 1, 0, 1))):
         rows = [{"arm": "preference", "seed": i % 2, "episode": i // 2, "success": bool(w)} for i, w in enumerate(won)]
@@ -245,3 +273,11 @@ def test_both_arms_by_one_command(base, tmp_path, capsys):
     again = arms.compare(settings, tmp_path / "arms")
     assert [(each.before, each.after) for each in again] == [(each.before, each.after) for each in figures]
     assert "finished before, skipped" in capsys.readouterr().out
+
+
+def test_the_next_command_names_what_is_not_usual_of_the_world(policy, monkeypatch):
+    assert "--world" not in run.next_step(policy)
+    small = dataclasses.replace(policy.config, world=dataclasses.replace(policy.config.world, size=5))
+    monkeypatch.setattr(run.Finetune, "finished", lambda self, name: {})
+    said = run.next_step(run.Finetune(policy.folder, small))
+    assert "plaudit run doorkey --world.size 5 --route llm" in said

@@ -78,9 +78,6 @@ LATER: dict[tuple[str, str], Any] = {
     ("fit", "labels_from"): "",
     ("fit", "label_weight"): 10,
     ("fit", "calibrate"): False,
-    ("measure", "shots"): [],
-    ("measure", "draws"): 3,
-    ("measure", "questions"): 100,
     ("train", "visits"): False,
     ("online", "beside"): False,
     ("online", "questions"): 1000,
@@ -110,6 +107,8 @@ class Folder(Generic[C]):
     """The settings that decide a stage's result, beside those of the stages before it."""
     files: ClassVar[dict[str, tuple[tuple[str, str], ...]]]
     """Settings that may name a file or folder; when that changes, the stage is done again."""
+    later: ClassVar[dict[tuple[str, str], Any]] = LATER
+    """See :data:`LATER`."""
 
     def __init__(self, folder: Path, config: C, budget: Budget | None = None) -> None:
         self.folder, self.config = folder, config
@@ -180,10 +179,11 @@ class Folder(Generic[C]):
 
     def expected(self, name: str) -> str:
         """Fingerprint of all that this stage's result depends on: settings, files they name, and earlier stages."""
-        config, parts = _without_later(_decisive(self.config)), list[Any]()
+        config, parts = _without_later(_decisive(self.config), self.later), list[Any]()
         for stage in self.stages[: self.stages.index(name) + 1]:
             parts += [[key, config[key]] for key in self.needs[stage] if key in config]
-            parts += [_file_mark(config[s][key]) for s, key in self.files.get(stage, ()) if key in config[s]]
+            for value in (config[s][key] for s, key in self.files.get(stage, ()) if key in config[s]):
+                parts += _file_marks(value) if isinstance(value, list) else [_file_mark(value)]
             if "world" in self.needs[stage] and config["world"]["name"].endswith(".py"):
                 parts.append(_file_mark(config["world"]["name"]))
             if stage == "fit" and "labels" in config["fit"]:
@@ -271,8 +271,8 @@ def _decisive(config: Any) -> dict[str, Any]:
     return values
 
 
-def _without_later(config: dict[str, Any]) -> dict[str, Any]:
-    for (section, key), before in LATER.items():
+def _without_later(config: dict[str, Any], later: dict[tuple[str, str], Any]) -> dict[str, Any]:
+    for (section, key), before in later.items():
         if config.get(section, {}).get(key) == before:
             del config[section][key]
             if not config[section]:
@@ -286,6 +286,11 @@ def _file_mark(name: str) -> list[Any]:
     path = Path(name)
     files = sorted(p for p in path.iterdir() if p.is_file()) if name and path.is_dir() else [path]
     return [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in files if p.is_file()]
+
+
+def _file_marks(names: list[str]) -> list[Any]:
+    """The same of those in a list that are files or folders; of the others, such as "random", nothing."""
+    return [mark for name in names if (mark := _file_mark(name))]
 
 
 def _contents(folder: Path) -> list[Any]:

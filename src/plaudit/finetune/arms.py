@@ -26,11 +26,15 @@ from plaudit.config import LLMConfig, RunConfig, from_dict, load_recipe, recipes
 from plaudit.console import console
 from plaudit.errors import ConfigError, did_you_mean
 from plaudit.finetune import forgetting
+from plaudit.finetune.outcome import outcome
 from plaudit.finetune.paired import mean_difference
+from plaudit.finetune.refusals import check
 from plaudit.finetune.run import Finetune, finetune
-from plaudit.finetune.settings import FinetuneConfig, validate
+from plaudit.finetune.settings import FinetuneConfig, base_spec, validate
+from plaudit.finetune.synthesize import wanted_kinds
 from plaudit.intervals import wilson
 from plaudit.llms.transformers_files import is_gguf
+from plaudit.stages.parts import make_world
 from plaudit.store import folder_lock, read_table, write_table
 
 ARMS = {"judge": ("compare",), "policy": ("action",)}
@@ -82,8 +86,10 @@ def compare(config: FinetuneConfig, folder: Path, names: Sequence[str] = tuple(A
                 f"--arms: there is no arm {name!r}.{did_you_mean(name, ARMS)} There are: {', '.join(ARMS)}."
             )
     plans = {name: planned(config, name, folder) for name in names}
-    for plan in plans.values():
+    for name, plan in plans.items():  # else the second would be refused when the first one has been taught
         validate(plan)
+        check(plan)
+        refuse_impossible(name, plan)
     folder.mkdir(parents=True, exist_ok=True)
     figures = list[Figure]()
     with folder_lock(folder):
@@ -101,10 +107,20 @@ def compare(config: FinetuneConfig, folder: Path, names: Sequence[str] = tuple(A
     return figures
 
 
+def refuse_impossible(name: str, plan: FinetuneConfig) -> None:
+    """Raise where this world cannot give what the arm is taught."""
+    possible = wanted_kinds(replace(plan, data=replace(plan.data, kinds=())), make_world(plan.world))
+    if missing := set(plan.lora.kinds) - set(possible):
+        others = " ".join(other for other in ARMS if other != name)
+        raise ConfigError(
+            f"--arms: there are no examples of {', '.join(missing)} here, for no expert acts as agents do, so there is no "
+            f"{name} to teach. The other arm alone: --arms {others}. Where the world has an expert: --data.sources noisy"
+        )
+
+
 def planned(config: FinetuneConfig, name: str, folder: Path) -> FinetuneConfig:
     """The settings that an arm is taught with: those of the other but for what the lessons are about."""
-    wanted = [kind for kinds in ARMS.values() for kind in kinds]
-    kinds = tuple(dict.fromkeys((*config.data.kinds, *wanted))) if config.data.kinds else ()
+    kinds = tuple(dict.fromkeys((*config.data.kinds, *ARMS[name]))) if config.data.kinds else ()
     examples = config.lora.examples or config.data.examples
     ledger = config.llm.ledger or str((folder / "ledger.sqlite").absolute())  # the base is asked once for both
     return replace(
@@ -125,7 +141,7 @@ def use(config: FinetuneConfig, name: str, taught: Finetune | None) -> RunConfig
         seed=config.seed,
         world=config.world,
         llm=model(config, taught),
-        judge=replace(base.judge, protocol=ask.protocol, prompt=ask.prompt),
+        judge=replace(base.judge, protocol=ask.protocol, prompt=ask.prompt, input=ask.input),
         policy=replace(base.policy, prompt=ask.act, episodes=arms.episodes),
         train=replace(train, steps=arms.steps or train.steps),
         # As many copies as episodes, so that every agent plays the same ones.
@@ -146,8 +162,6 @@ def usual(config: FinetuneConfig) -> RunConfig:
 
 def model(config: FinetuneConfig, taught: Finetune | None) -> LLMConfig:
     """The base or the taught model, as ``--llm`` would name it."""
-    from plaudit.finetune.teach import base_spec
-
     spec = base_spec(config)
     if is_gguf(spec):
         return replace(
@@ -158,14 +172,14 @@ def model(config: FinetuneConfig, taught: Finetune | None) -> LLMConfig:
 
 
 def lessons(name: str, taught: Finetune) -> Figure:
-    """Held-out lessons before and after, by PyTorch."""
-    rows = read_table(taught.require("train") / "answers.parquet")
+    """Held-out lessons before and after, by PyTorch, with the intervals of the arm's own page."""
     record = taught.finished("train")
     assert record is not None
     (kind,) = taught.config.lora.kinds
-    before, after = ([row[f"right_{when}"] for row in rows] for when in ("before", "after"))
+    (own,) = outcome(taught).gains
     chance = record["summary"]["held_out"][kind]["chance"]
-    return figure(name, "held-out lessons", chance, before, after)
+    ends = (own.before, *own.before_interval, own.after, *own.after_interval)
+    return Figure(name, "held-out lessons", own.n, chance, *ends, own.difference, *own.interval)
 
 
 def success(name: str, before: Path, after: Path) -> Figure:

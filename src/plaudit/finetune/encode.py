@@ -56,13 +56,13 @@ class Sample:
         return max(len(path.tokens) for path in self.paths)
 
 
-def encode(llm: TransformersLLM, lesson: Lesson, chat: bool = False) -> Sample:
+def encode(llm: TransformersLLM, lesson: Lesson) -> Sample:
     """A lesson in the tokens of this model."""
     answers = [llm.answer_tokens(answer) for answer in lesson.answers]
     paths = list[Path]()
     for question, text in enumerate(lesson.prompts):
         images = lesson.images[question] if lesson.images else ()
-        request = Request(text, chat=chat or bool(images), images=images)
+        request = Request(text, chat=bool(images), images=images)
         prompt = llm.prompt_tokens(request)
         made = _paths(prompt, answers, question * len(answers))
         if images:

@@ -24,8 +24,8 @@ from plaudit.finetune import skill
 from plaudit.finetune.gather import PARTS
 from plaudit.finetune.items import Choice
 from plaudit.finetune.lessons import Lesson
-from plaudit.finetune.settings import MeasureConfig
-from plaudit.finetune.teach import base, base_spec, lessons, notes
+from plaudit.finetune.settings import MeasureConfig, base_spec
+from plaudit.finetune.teach import base, lessons, notes
 from plaudit.llms.base import LLM, Reply, Request
 from plaudit.llms.transformers_files import find, is_gguf, takes_images
 from plaudit.store import explain_disk_errors, write_table
@@ -57,7 +57,8 @@ def export(run: Finetune) -> None:
     requests = [request for each in asked for request in skill.requests(each)]
     with base(run.config, str(adapter)) as llm:
         exact, _ = _choose(llm, requests, "ask by PyTorch")
-    taught = registry.load("llms", "embedded")(spec, adapter=str(target), threads=run.config.llm.threads or None)
+    options = {"threads": run.config.llm.threads or None, "context": run.config.llm.context}
+    taught = registry.load("llms", "embedded")(spec, adapter=str(target), **options)
     with contextlib.closing(taught):
         taught.choose(requests[:16])  # its pages come from disk, its threads start: not what the pace is about
         taught.clear()
@@ -166,6 +167,7 @@ def opened(run: Finetune, taught: bool) -> Iterator[LLM]:
     gguf = is_gguf(spec)
     adapter = run.folder / "export" / "adapter.gguf" if gguf else run.require("train") / "adapter"
     options: dict[str, Any] = {"adapter": str(adapter) if taught else "", "threads": run.config.llm.threads or None}
+    options["context"] = run.config.llm.context
     if not gguf:
         options["device"] = run.config.llm.device
     elif not weights.is_float(weights.resolve(spec)):

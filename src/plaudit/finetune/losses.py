@@ -235,9 +235,12 @@ def read_by_base(model: Any, window: Tensor) -> Tensor:
     The base stays as it is, so this is worked out once for a window; the logits follow from it exactly, and would be
     as many numbers as there are words in the vocabulary.
     """
+    training, ids = model.training, window[None]
+    model.eval()  # a base's own dropout would be kept with it, and a stopped teaching would draw it anew
     with torch.no_grad(), model.disable_adapter():
-        ids = window[None]
-        return hidden_of(model, ids, torch.ones_like(ids))[0, :-1].clone()
+        found = hidden_of(model, ids, torch.ones_like(ids))[0, :-1].clone()
+    model.train(training)
+    return found
 
 
 def _slots(sample: Sample) -> int:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from plaudit.finetune import forgetting
-from plaudit.finetune.paired import mean_difference
+from plaudit.finetune.paired import independent, mean_difference
 from plaudit.finetune.rows import load_rows
 from plaudit.intervals import wilson
 from plaudit.store import read_table
@@ -41,7 +41,7 @@ class Gain:
     before: float
     """Share right before; where there is nothing to choose from, the right answer's probability per token."""
     before_interval: tuple[float, float]
-    """Its 95% interval: Wilson's, of probabilities by bootstrap."""
+    """Its 95% interval: Wilson's, on as many as are independent; of probabilities by bootstrap."""
     after: float
     """The same, after."""
     after_interval: tuple[float, float]
@@ -192,5 +192,5 @@ def _block(row: dict[str, Any], place: int) -> str:
 
 def _interval(values: Sequence[float], blocks: Sequence[str]) -> tuple[float, float]:
     if set(values) <= {0.0, 0.5, 1.0}:
-        return wilson(float(np.mean(values)), len(values))
+        return wilson(float(np.mean(values)), independent(values, blocks))
     return mean_difference(values, blocks)

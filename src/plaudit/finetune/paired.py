@@ -1,7 +1,7 @@
 """Before and after on the same items: intervals of a difference, and what n items can tell apart.
 
 Items of one block share their choices and are not independent, so blocks are resampled. Sources: McNemar 1947,
-in its exact form; Efron's percentile bootstrap.
+in its exact form; Efron's percentile bootstrap; Kish's design effect.
 """
 
 from __future__ import annotations
@@ -47,6 +47,19 @@ def bootstrap(
     weights = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), RESAMPLES)
     low, high = np.percentile(statistic(weights @ sums), [2.5, 97.5])
     return float(low), float(high)
+
+
+def independent(values: Sequence[float], blocks: Sequence[str]) -> int:
+    """As many independent items as these tell as much as, by the design effect (Kish 1965); at most all, at least one.
+
+    Where all are the same, blocks: how alike those within a block are cannot be seen then.
+    """
+    off = np.asarray(values, np.float64) - np.mean(values)
+    place = np.unique(np.asarray(blocks), return_inverse=True)[1]
+    alone, together = float((off**2).sum()), float((np.bincount(place, off) ** 2).sum())
+    if not alone:
+        return int(place.max()) + 1
+    return max(1, min(len(off), round(len(off) * alone / together) if together else len(off)))
 
 
 def mean_difference(differences: Sequence[float], blocks: Sequence[str]) -> tuple[float, float]:

@@ -80,6 +80,7 @@ def render(run: Finetune) -> str:
         strips={gain: strip(gain) for gain in (*found.gains, *(found.open_gains or ()), *found.apart)},
         changes={row: change(row, found.losses) for row in found.losses},
         sets=sets(found),
+        shots=((done["measure"] or {}).get("summary", {})).get("shots", []),
         examples=examples(found),
         engines=engines(run) if done["export"] else None,
         export=(done["export"] or {}).get("summary", {}),

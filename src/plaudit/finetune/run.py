@@ -14,7 +14,7 @@ from typing import Any
 from plaudit.console import console
 from plaudit.finetune.settings import FinetuneConfig, validate
 from plaudit.stages.parts import settled_world
-from plaudit.store import Folder
+from plaudit.store import LATER, Folder
 
 STAGES = ("data", "train", "export", "measure", "report")
 NEEDS: dict[str, tuple[str, ...]] = {
@@ -26,16 +26,29 @@ NEEDS: dict[str, tuple[str, ...]] = {
 }
 """The settings that decide a stage's result, beside those of the stages before it."""
 FILES: dict[str, tuple[tuple[str, str], ...]] = {
-    "data": (("ask", "prompt"), ("ask", "act")),
+    "data": (("ask", "prompt"), ("ask", "act"), ("data", "sources")),
     "train": (("llm", "model"),),
 }
 """Settings that may name a file or folder; when that changes, the stage is done again."""
+
+
+YOUNGER: dict[tuple[str, str], Any] = {
+    ("ask", "input"): "text",
+    ("lora", "vision"): False,
+    ("measure", "pictures"): [],
+    ("measure", "most_pictures"): 500,
+    ("measure", "shots"): [],
+    ("measure", "draws"): 3,
+    ("measure", "questions"): 100,
+}
+"""Settings that are younger than the first of these folders: see :data:`plaudit.store.LATER`."""
 
 
 class Finetune(Folder[FinetuneConfig]):
     """A folder of ``plaudit finetune``."""
 
     settings, verb, stages, needs, files = FinetuneConfig, "finetune", STAGES, NEEDS, FILES
+    later = LATER | YOUNGER
     shared: Path | None = None
     """Where the folders of one sweep keep what the base answers; None keeps it in the folder itself."""
 
@@ -77,7 +90,7 @@ def finetune(
     validate(config)
     config = dataclasses.replace(config, world=settled_world(config.world))
     if "train" in stages:
-        from plaudit.finetune.teach import check
+        from plaudit.finetune.refusals import check
 
         check(config)
     run = Finetune.create(Path(folder), config)
@@ -103,7 +116,7 @@ def next_step(run: Finetune) -> str:
     page = f"report: {run.folder / 'report.html'}\n"
     if run.finished("export") is None:
         return f"{page}data: {run.folder / 'data'}"
-    world = ":".join(filter(None, (run.config.world.name, run.config.world.task)))
+    world = ":".join(filter(None, (run.config.world.name, run.config.world.task))) + _unusual(run.config)
     spec, folder, ask = run.config.llm.model, run.folder, run.config.ask
     route = "llm" if set(run.config.lora.kinds) == {"action"} else "preference"
     if (folder / "export" / "adapter.gguf").is_file():
@@ -112,3 +125,12 @@ def next_step(run: Finetune) -> str:
     how = f" --judge.prompt {ask.prompt}" * bool(ask.prompt) + f" --judge.input {ask.input}" * (ask.input != "text")
     adapter = f"{folder / 'train' / 'adapter'}{how if route == 'preference' else ''}"
     return f"{page}use it: plaudit run {world} --route {route} --llm {named} --llm.adapter {adapter}"
+
+
+def _unusual(config: FinetuneConfig) -> str:
+    """Options of the world that ``plaudit run`` would not take by itself."""
+    from plaudit.finetune.arms import usual
+
+    own, other = (dataclasses.asdict(settled_world(world)) for world in (config.world, usual(config).world))
+    named = {key: own[key] for key in own if key not in ("name", "task") and own[key] != other[key]}
+    return "".join(f" --world.{key} {value}" for key, value in named.items())

@@ -153,6 +153,11 @@ class FinetuneConfig:
     """Seed of episodes, draws and the split into parts."""
 
 
+def base_spec(config: FinetuneConfig) -> str:
+    """What is taught: a folder, a model of the hub, a GGUF file or ``embedded``, whichever engine asks it later."""
+    return config.llm.model.removeprefix("transformers:")
+
+
 def recipes() -> dict[str, Path]:
     """The recipes that come with plaudit, by name."""
     return recipe_files("finetune")
@@ -204,14 +209,13 @@ def validate(config: FinetuneConfig) -> None:
 
 def _teaching(lora: LoraConfig) -> list[tuple[str, bool, str, Any]]:
     """The rules of ``[lora]``: a setting, whether it keeps its rule, the rule in words, and its value."""
-    taught = KINDS
     whole = ("steps", "batch", "rank", "windows")
     positive, free = ("learning_rate", "clip"), ("alpha", "kl", "replay", "examples", "threads")
     return [
         (
             "lora.kinds",
-            len(lora.kinds) > 0 and set(lora.kinds) <= set(taught),
-            f"some of {', '.join(taught)}",
+            len(lora.kinds) > 0 and set(lora.kinds) <= set(KINDS),
+            f"some of {', '.join(KINDS)}",
             lora.kinds,
         ),
         ("lora.dropout", 0 <= lora.dropout < 1, "at least 0 and below 1", lora.dropout),

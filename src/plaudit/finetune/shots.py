@@ -113,6 +113,9 @@ def measure(
     found = list[Asked]()
     kind, chance = questions[0].kind, skill.chance(questions)
     for count, number in plan:
+        if count > len(lessons):
+            told(f"{kind}: there are no {count} examples to put into the prompt, only {len(lessons)}")
+            return found
         shown = draw(lessons, count, [seed, number, 11])
         # Seeded anew each time: the same text before every question, so that it is evaluated once.
         asked = [with_examples(each, shown, np.random.default_rng([seed, number, 13])) for each in questions]

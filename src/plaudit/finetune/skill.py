@@ -51,9 +51,8 @@ def chance(lessons: Iterable[Lesson]) -> float:
 
 
 def _chance(lesson: Lesson) -> float:
-    if lesson.kind == "action":
-        return 1 / len(lesson.choices) if lesson.choices else 0.0
-    return 1 / len(lesson.answers)
+    weighed = len(lesson.choices or lesson.answers)
+    return 1 / weighed if weighed > 1 else 0.0  # an answer that has to be written
 
 
 def asked(llm: LLM, lessons: Sequence[Lesson], advance: Callable[[int], None] = lambda done: None) -> list[Told]:

@@ -117,6 +117,8 @@ def axis(text: str, centre: FinetuneConfig) -> Axis:
     if section not in known or not isinstance(known[section], dict) or key not in known[section]:
         paths = [f"{s}.{k}" for s, each in known.items() if isinstance(each, dict) for k in each]
         raise ConfigError(f"--sweep: there is no setting {path!r}.{did_you_mean(path, paths)}")
+    if section == "arms":
+        raise ConfigError(f"--sweep: {path} is of --arms, and changes nothing of a teaching. Give a setting of lora.")
     hint = typing.get_type_hints(type(getattr(centre, section)))[key]
     chosen = [_value(hint, each.strip(), path) for each in values.split(",")]
     own = getattr(getattr(centre, section), key)
@@ -214,9 +216,11 @@ class Sweep:
                 continue
             target = run.stage("data")
             files = [p for p in record.parent.iterdir() if p.is_file() and not p.name.startswith(".")]
-            for path in sorted(files, key=lambda p: p == record):  # what says that it is finished comes last
-                with atomic(target / path.name) as file:
-                    file.write(path.read_bytes())
+            for path in files:
+                if path != record:
+                    with atomic(target / path.name) as file:
+                        file.write(path.read_bytes())
+            write_json(target / record.name, made | {"seconds": 0.0})  # last: it says that all is there
             return
 
     def rows(self) -> list[Figures]:
@@ -282,8 +286,10 @@ def sweep(centre: FinetuneConfig, axes: Sequence[Axis], seeds: int, folder: Path
     """All cells with all seeds; what is finished is skipped, what fails is told and the rest goes on."""
     validate(dataclasses.replace(centre, seed=centre.seed + seeds - 1))
     work = Sweep(folder, centre, axes, seeds)
-    if any(each.path.startswith("data.") for each in axes):
-        console.print("note: settings of data change the held-out examples too; lora.examples does not", markup=False)
+    if any(each.path.startswith(("data.", "world.")) for each in axes):
+        console.print(
+            "note: settings of data and world change the held-out examples too; lora.examples does not", markup=False
+        )
     work.create()
     jobs, spent = list(work.jobs()), list[float]()
     with folder_lock(folder):

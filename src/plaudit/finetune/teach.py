@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import re
 import shutil
 import sys
 import time
@@ -22,17 +21,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors import SafetensorError
 
+from plaudit import prompts
 from plaudit.config import fingerprint
 from plaudit.console import console, progress
-from plaudit.errors import ConfigError, LLMError, PlauditError
+from plaudit.errors import LLMError, PlauditError
 from plaudit.finetune import skill
 from plaudit.finetune.gather import PARTS, Part
-from plaudit.finetune.lessons import OWN, Lesson, lesson
-from plaudit.finetune.picture_sets import files_of
+from plaudit.finetune.lessons import Lesson, lesson, wordings
+from plaudit.finetune.refusals import (
+    blind,
+    enough_memory,
+    no_examples,
+    refuse_leaks,
+    refuse_one_sided,
+    refuse_untaught,
+    too_few,
+)
 from plaudit.finetune.rows import load_rows
-from plaudit.finetune.settings import FinetuneConfig, LoraConfig
-from plaudit.llms import transformers_files as files
-from plaudit.llms.gguf_adapter import ROLES
+from plaudit.finetune.settings import AskConfig, FinetuneConfig, base_spec
+from plaudit.llms import gguf_adapter
 from plaudit.store import explain_disk_errors, load_tree, read_table, save_tree, write_table
 
 if TYPE_CHECKING:
@@ -61,7 +68,7 @@ def train(run: Finetune) -> None:
         told = {part: [lesson(row, config.ask.protocol) for row in rows[part]] for part in PARTS}
         refuse_one_sided(told["train"])
         if not llm.sees and any(each.images for part in PARTS for each in told[part]):
-            raise _blind(config)
+            raise blind(config)
         taught, kept = ([encode(llm, each) for each in told[part]] for part in ("train", "held_out"))
         asked = fingerprint(llm.name, _digest(run), [repr(each) for each in told["held_out"]])
         before = _once(
@@ -109,11 +116,17 @@ def notes(config: FinetuneConfig) -> dict[str, str]:
     """What is to be known of an adapter: its base, what it was taught, and the prompts that it was taught in."""
     ask, kinds = config.ask, config.lora.kinds
     found = {"base": base_spec(config), "kinds": " ".join(kinds)}
-    if set(kinds) & set(ROLES["judge"]):
-        found |= {"protocol": ask.protocol, "prompt": ask.prompt or ask.protocol}
-    if set(kinds) & set(ROLES["policy"]):
-        found["act"] = ask.act or OWN["action"]
+    if set(kinds) & set(gguf_adapter.ROLES["judge"]):
+        found |= {"protocol": ask.protocol, "prompt": prompt_of("compare", ask), "input": ask.input}
+    if set(kinds) & set(gguf_adapter.ROLES["policy"]):
+        found["act"] = prompt_of("action", ask)
     return found
+
+
+def prompt_of(kind: str, ask: AskConfig) -> str:
+    """The prompt that a kind is taught in and asked in later, by its name, or its path from anywhere."""
+    (name,) = wordings(kind, ask, 1)
+    return name if name in prompts.names() else str(Path(name).expanduser().absolute())
 
 
 def peak_memory() -> int:
@@ -124,44 +137,13 @@ def peak_memory() -> int:
     return most if sys.platform == "darwin" else 1024 * most
 
 
-def base_spec(config: FinetuneConfig) -> str:
-    """What is taught: a folder, a model of the hub, a GGUF file or ``embedded``, whichever engine asks it later."""
-    return config.llm.model.removeprefix("transformers:")
-
-
-def check(config: FinetuneConfig) -> None:
-    """Raise where pictures are to be shown to a model that takes none, as far as that is known before it is loaded."""
-    spec, sets = base_spec(config), config.measure.pictures
-    for name, _, folder in (each.partition(":") for each in sets):
-        files_of(name, Path(folder))
-    pictures = "caption" in config.lora.kinds or config.ask.input != "text" or sets
-    if pictures and not _served(spec) and files.takes_images(spec) is False:
-        raise _blind(config)
-
-
-def _served(spec: str) -> bool:
-    return spec.startswith(("http://", "https://", "openai"))
-
-
-def _blind(config: FinetuneConfig) -> ConfigError:
-    return ConfigError(
-        f"the model {base_spec(config)!r} reads text only, and cannot be shown pictures. Name a vision-language model "
-        "(--llm transformers:FOLDER), or leave caption out of --lora.kinds, set --ask.input text and leave out "
-        "--measure.pictures."
-    )
-
-
 @contextlib.contextmanager
 def base(config: FinetuneConfig, adapter: str = "") -> Iterator[TransformersLLM]:
     """The model that is taught, in PyTorch; a GGUF file is turned into what PyTorch reads."""
     from plaudit import registry
 
-    spec = base_spec(config)
-    if _served(spec):
-        raise ConfigError(
-            f"a model behind a server cannot be taught: {spec}. Give --llm embedded or transformers:FOLDER"
-        )
-    cls = registry.load("llms", "transformers")
+    refuse_untaught(config)
+    spec, cls = base_spec(config), registry.load("llms", "transformers")
     threads = config.lora.threads or config.llm.threads or None
     llm = cls(spec, adapter=adapter, device=config.llm.device, threads=threads, context=config.llm.context)
     import torch
@@ -200,7 +182,7 @@ def examples(run: Finetune, part: Part) -> list[dict[str, Any]]:
     options, every = run.config.lora, load_rows(run.require("data"), part)
     rows = [row | {"place": place} for place, row in enumerate(every) if row["kind"] in options.kinds]
     if missing := [kind for kind in options.kinds if not any(row["kind"] == kind for row in rows)]:
-        raise ConfigError(f"lora.kinds: the data hold no examples of {', '.join(missing)}. Add them to --data.kinds.")
+        raise no_examples(missing)
     if part == "held_out":  # they come evenly over actions: so do the first of them
         acted = [row for row in rows if row["kind"] == "action"]
         left_out = set(map(id, acted[MOST_ACTIONS:]))
@@ -211,44 +193,10 @@ def examples(run: Finetune, part: Part) -> list[dict[str, Any]]:
         wanted = np.bincount(np.arange(options.examples) % len(each), minlength=len(each))
         for kind, count in zip(each, wanted.tolist(), strict=True):
             if count > len(each[kind]):
-                raise ConfigError(f"lora.examples: {count} of {kind} are wanted, the data hold {len(each[kind])}.")
+                raise too_few(count, kind, len(each[kind]))
         chosen = [rng.permutation(len(rows))[:count] for rows, count in zip(each.values(), wanted, strict=True)]
         rows = [rows[i] for rows, places in zip(each.values(), chosen, strict=True) for i in sorted(places.tolist())]
     return rows
-
-
-def refuse_one_sided(taught: Sequence[Lesson]) -> None:
-    """Raise where all examples of a kind have one answer: what would be learnt is to give it, whatever is asked."""
-    for kind in {each.kind for each in taught}:
-        sides = [each.answers[each.right] if each.right is not None else None for each in taught if each.kind == kind]
-        if len(set(sides)) == 1 and sides[0] is not None:
-            raise ConfigError(
-                f"all {len(sides)} examples of {kind} have the answer {sides[0].strip()!r}: that is all that would be "
-                "learnt. Make more or other data (--data.examples, --data.steps, --data.sources) with another --out."
-            )
-
-
-@contextlib.contextmanager
-def enough_memory(options: LoraConfig) -> Iterator[None]:
-    """Say which settings to lower where the memory does not suffice."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        said = str(error).splitlines()[0][:200] if str(error) else "no more could be had"
-        if not isinstance(error, MemoryError) and not re.search("memory|bad_alloc", str(error).lower()):
-            raise
-        raise LLMError(
-            f"the memory does not suffice: {said}. Lower --lora.part-tokens (now {options.part_tokens}), --lora.batch "
-            f"(now {options.batch}) or --lora.rank (now {options.rank}), or take a smaller --llm; and give another --out."
-        ) from error
-
-
-def refuse_leaks(run: Finetune) -> None:
-    """The data as they lie in the folder now: somebody may have added rows since they were made."""
-    from plaudit.finetune.leaks import check_folder
-    from plaudit.stages.parts import make_world
-
-    check_folder(run.require("data"), make_world(run.config.world).hidden)
 
 
 def save_adapter(run: Finetune, llm: TransformersLLM) -> None:

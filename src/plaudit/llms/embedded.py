@@ -65,11 +65,12 @@ class EmbeddedLLM(LocalLLM):
         self._llama = weights.llama_cpp()
         path, known = weights.resolve(spec), ""
         if adapter:
-            path = gguf_adapter.merged(path, Path(adapter))
             # What an adapter changes is less than a step of 4 bits: with these it lost half of its effect.
-            quantize = "q8_0" if quantize == "auto" and not weights.is_float(path) else quantize
+            own: weights.Quantize = "none" if weights.is_float(path) else "q8_0"
+            path = gguf_adapter.merged(path, Path(adapter), own if quantize == "auto" else quantize)
             known = f"+{Path(adapter).stem}:{weights.fingerprint(Path(adapter))}"
-        path = weights.fast_copy(path, quantize)
+        else:
+            path = weights.fast_copy(path, quantize)
         self.name = f"embedded:{path.stem}:{weights.fingerprint(path)}{known}"
         super().__init__()
         self.threads, self.parallel = threads or weights.cpus(), parallel

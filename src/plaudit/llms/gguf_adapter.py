@@ -123,18 +123,19 @@ def _noted(path: Path, _mtime: int) -> dict[str, str] | None:
     return None
 
 
-def merged(base: Path, adapter: Path) -> Path:
-    """The model with the adapter in its weights."""
+def merged(base: Path, adapter: Path, quantize: weights.Quantize = "none") -> Path:
+    """The model with the adapter in its weights, quantised where that is asked for; what is between is not kept."""
     check(adapter)
     check_base(base, adapter)
     known = f"{weights.fingerprint(base)}-{weights.fingerprint(adapter)}"
-    target = weights.cache_dir() / "merged" / known / base.name
+    name = base.name if quantize == "none" else weights.copy_name(base, quantize)
+    target = weights.cache_dir() / "merged" / known / name
     if not target.is_file():
         log.warning("putting the adapter %s into the weights of %s, once, as %s", adapter.name, base.name, target)
         try:
             with weights.replacing(target) as temporary:
-                _merge(base, adapter, temporary)
-        except (OSError, ValueError, KeyError, NotImplementedError) as error:
+                _make(base, adapter, temporary, quantize)
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
             cure = (
                 f"Make room in {weights.cache_dir()}, or set PLAUDIT_CACHE to another folder"
                 if isinstance(error, OSError)
@@ -142,6 +143,18 @@ def merged(base: Path, adapter: Path) -> Path:
             )
             raise LLMError(f"the adapter {adapter} cannot be put into {base}: {str(error)[:300]}. {cure}") from error
     return target
+
+
+def _make(base: Path, adapter: Path, target: Path, quantize: weights.Quantize) -> None:
+    if quantize == "none":
+        _merge(base, adapter, target)
+        return
+    whole = target.with_name(f"{target.name}.whole")  # larger than what is made of it
+    try:
+        _merge(base, adapter, whole)
+        weights.quantise(whole, target, quantize)
+    finally:
+        whole.unlink(missing_ok=True)
 
 
 def _merge(base: Path, adapter: Path, target: Path) -> None:

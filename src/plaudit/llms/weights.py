@@ -243,19 +243,28 @@ def fast_copy(path: Path, quantize: Quantize = "auto") -> Path:
     kind = ("q4_0" if header(path).file_type == _FILE_TYPES["q4_1"] else "none") if quantize == "auto" else quantize
     if kind == "none":
         return path
-    if kind not in _FILE_TYPES:
-        raise ConfigError(f"there is no quantization {kind!r}; use auto, none or one of {', '.join(_FILE_TYPES)}")
-    name = f"{path.stem.removesuffix('.Q4_1')}.{kind.upper()}.gguf"
-    target = cache_dir() / "requantised" / fingerprint(path) / name
+    target = cache_dir() / "requantised" / fingerprint(path) / copy_name(path, kind)
     if target.is_file():
         return target
     try:
         with replacing(target) as temporary:
-            _quantise(path, temporary, _FILE_TYPES[kind])
+            quantise(path, temporary, kind)
     except (OSError, RuntimeError) as error:
         log.warning("could not write the faster %s copy of %s (%s): running the file as it is", kind, path, error)
         return path
     return target
+
+
+def copy_name(path: Path, kind: str) -> str:
+    """The file name of a copy in this type."""
+    if kind not in _FILE_TYPES:
+        raise ConfigError(f"there is no quantization {kind!r}; use auto, none or one of {', '.join(_FILE_TYPES)}")
+    return f"{path.stem.removesuffix('.Q4_1')}.{kind.upper()}.gguf"
+
+
+def quantise(source: Path, target: Path, kind: str) -> None:
+    """Write a copy in this type."""
+    _quantise(source, target, _FILE_TYPES[kind])
 
 
 def _quantise(source: Path, target: Path, file_type: int) -> None:

@@ -252,7 +252,7 @@ def make_protocol(config: JudgeConfig, own: str = "pointwise", llm: LLMConfig | 
     if sees and "pictures" not in cls.__dataclass_fields__:
         raise ConfigError(f"the protocol {name!r} shows no pictures: --judge.input text, or another protocol.")
     usual = f"{name}-{config.input}" if sees else name
-    if taught.get("protocol") == name and not sees:
+    if taught.get("protocol") == name and taught.get("input", "text") == config.input:
         usual = taught.get("prompt", usual)
     prompt = prompts.load(config.prompt or usual)
     prompt.require(*(f for f in cls.fields if config.input != "image" or f not in DESCRIBED))
