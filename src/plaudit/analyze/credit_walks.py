@@ -18,13 +18,12 @@ from plaudit.envs.base import World
 from plaudit.policies.base import Policy
 from plaudit.rewards.shaping import EpisodicCounts, Shaping
 from plaudit.rollout import Step, episode_steps
-from plaudit.stages.parts import CALIBRATION_SEED, make_route
+from plaudit.seeds import CREDIT_SEED
+from plaudit.stages.parts import make_route
 from plaudit.store import Run
 
 Numbers = NDArray[np.float64]
 ValueKind = Literal["auto", "exact", "world", "progress", "monte-carlo"]
-SEED = CALIBRATION_SEED + 50_000_000
-"""Episodes are drawn from here: what neither agents nor their evaluation nor calibration has seen."""
 RANDOM, AGENT, TASK, EXPERT = "random", "the run's agent", "task agent", "expert"
 VALUES: dict[str, str] = {
     "exact": "the exact discounted value of the best player",
@@ -69,7 +68,7 @@ def walks(run: Run, world: World, acting: Sequence[str], episodes: int, longest:
     for source in acting:
         for number in range(episodes):
             with _policy(run, world, source, number) as policy:
-                yield _walk(world, policy, source, SEED + number, longest)
+                yield _walk(world, policy, source, CREDIT_SEED + number, longest)
 
 
 def sources(run: Run, world: World) -> list[str]:

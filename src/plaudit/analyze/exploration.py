@@ -28,14 +28,13 @@ from plaudit.policies.random import RandomPolicy
 from plaudit.report.forest import Row, forest, named_lines
 from plaudit.report.words import label, number, percent, slots
 from plaudit.rollout import walk
+from plaudit.seeds import EXPLORATION_SEED
 from plaudit.stages.evaluate import make_agent
-from plaudit.stages.parts import EVALUATION_SEED, make_envs, make_route, make_world
 from plaudit.stages.parts import arms as arms_of
+from plaudit.stages.parts import make_envs, make_route, make_world
 from plaudit.stages.visits import OWN, Tally
 from plaudit.store import Run, read_json, read_table, write_table
 
-FRESH = EVALUATION_SEED + 10_000_000
-"""Seeds of the episodes that are walked: no training's, no evaluation's."""
 BASE, DESCRIBED, HAPPENED = "preference", OWN[1], OWN[2]
 RIVALS = ("count", "random", BASE)
 """Against whom differences are taken, where they are there."""
@@ -158,7 +157,7 @@ def _walk(subject: Subject, sources: Sequence[Source], world: World, options: Ex
 def _met(name: str, seed: int, policy: Policy, world: World, envs: Any, steps: int, success: float | None) -> Walked:
     """So many steps of one agent, in the same layouts for every agent."""
     tally = Tally(world)
-    for made in islice(walk(envs, policy, FRESH), max(1, steps // envs.num_envs)):
+    for made in islice(walk(envs, policy, EXPLORATION_SEED), max(1, steps // envs.num_envs)):
         tally.add(made.after)
     counts = tally.counts
     even = {kind: entropy(each, corrected=True) for kind, each in counts.items()}

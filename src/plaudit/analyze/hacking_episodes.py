@@ -21,13 +21,12 @@ from plaudit.envs.base import World
 from plaudit.policies.base import Policy
 from plaudit.rewards.wrapper import RewardWrapper
 from plaudit.rollout import Recorder, Step, walk
+from plaudit.seeds import EVALUATION_SEED, HACKING_SEED
 from plaudit.stages.evaluate import make_agent
-from plaudit.stages.parts import EVALUATION_SEED, make_envs, make_route
+from plaudit.stages.parts import make_envs, make_route
 from plaudit.store import Run, read_table
 from plaudit.vector import observation_keys, rows, take
 
-HACKING_SEED = 900_000_000
-"""Fresh episodes' seeds start here, above evaluation's."""
 LONGEST = 2000
 """Steps after which an episode is left alone."""
 
