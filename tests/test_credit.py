@@ -19,6 +19,7 @@ from plaudit.envs.gridworld_value import CLOSED, LOCKED, OPEN, Layout, steps_lef
 from plaudit.errors import ConfigError
 from plaudit.rewards.shaping import Shaping
 from plaudit.rewards.wrapper import RewardWrapper
+from plaudit.seeds import CREDIT_SEED
 from plaudit.stages.parts import make_envs, make_world
 from plaudit.store import read_table
 
@@ -228,6 +229,15 @@ def test_other_values_serve_where_there_is_no_exact_one(run, kind):
     assert any("no value here" in w for w in found.warnings) == (kind == "monte-carlo")
 
 
+def test_every_episode_has_a_layout_of_its_own(run):
+    """Whoever acts: in one layout values are alike, and two episodes are not two draws."""
+    world = make_world(run.config.world)
+    starts = [w.steps[0] for w in credit_walks.walks(run, world, ["random", "expert"], 3, 1)]
+    fewest = {float(w.exact[0]) for w in credit_walks.walks(run, world, ["random", "random"], 6, 1)}
+    assert len({step.observation["image"].tobytes() for step in starts}) >= 5
+    assert len(fewest) > 6, "twelve layouts, not six twice"
+
+
 def test_the_reward_as_paid_is_what_the_wrapper_pays(run):
     world = make_world(run.config.world)
     walk = next(credit_walks.walks(run, world, ["expert"], 1, 100))
@@ -250,7 +260,7 @@ def test_the_reward_as_paid_is_what_the_wrapper_pays(run):
     for shaping in (Shaping(mean=2, std=1.5, threshold=0.1, count_power=2, task_weight=0.5, llm_weight=0.3),
                     Shaping(potential=True, gamma=0.9, task_weight=1)):  # fmt: skip
         envs = RewardWrapper(make_envs(run.config.world, 1), fn, shaping, world.event)
-        envs.reset(seed=credit_walks.SEED)
+        envs.reset(seed=CREDIT_SEED)
         got = [float(envs.step(np.array([world.parse_action(s.action)]))[1][0]) for s in walk.steps[1:]]
         assert walk.success
         assert credit_walks.paid(shaping, world, walk, rewards)[1:] == pytest.approx(got)

@@ -7,6 +7,7 @@ episode of the scripted expert, else of an agent of the task reward, went on (Mo
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -64,11 +65,15 @@ class Walk:
 
 
 def walks(run: Run, world: World, acting: Sequence[str], episodes: int, longest: int) -> Iterator[Walk]:
-    """So many episodes of each of these :func:`sources`, an agent's by its seeds in turn."""
+    """So many episodes of each of these :func:`sources`, an agent's by its seeds in turn; each in a layout of its own.
+
+    Whoever acts, episodes in one layout have like values: they would count as more than they are.
+    """
+    layouts = itertools.count(CREDIT_SEED)
     for source in acting:
         for number in range(episodes):
             with _policy(run, world, source, number) as policy:
-                yield _walk(world, policy, source, CREDIT_SEED + number, longest)
+                yield _walk(world, policy, source, next(layouts), longest)
 
 
 def sources(run: Run, world: World) -> list[str]:

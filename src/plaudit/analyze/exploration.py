@@ -25,7 +25,8 @@ from plaudit.console import progress
 from plaudit.envs.base import World
 from plaudit.policies.base import Policy
 from plaudit.policies.random import RandomPolicy
-from plaudit.report.forest import Row, forest, named_lines
+from plaudit.report.dots import Row, dot_rows
+from plaudit.report.lines import named_lines
 from plaudit.report.words import label, number, percent, slots
 from plaudit.rollout import walk
 from plaudit.seeds import EXPLORATION_SEED
@@ -249,16 +250,20 @@ def _plots(
     colours = slots(list(by_arm))
 
     def rows(found: dict[str, Interval], seeds: dict[str, list[float]]) -> list[Row]:
-        return [Row(label(n), f.point, f.low, f.high, seeds[n], colours[n]) for n, f in found.items()]
+        return [Row(label(n), f.point, f.low, f.high, colours[n], seeds[n]) for n, f in found.items()]
 
     note = "Rings are seeds, the dot is their interquartile mean, the bar its 95% interval (below 5 seeds: the range)."
     seen = {name: [float(w.met[DESCRIBED]) for w in each] for name, each in by_arm.items()}
     spread = {name: [w.entropy[DESCRIBED] for w in each] for name, each in by_arm.items()}
-    found = [Plot("Different descriptions", forest(rows(met, seen), "Different descriptions by arm"), note)]
-    found.append(Plot("Entropy of the visits, nats", forest(rows(even, spread), "Entropy of visits by arm"), note))
+    found = [
+        Plot("Different descriptions", dot_rows(rows(met, seen), "Different descriptions by arm", share=False), note)
+    ]
+    found.append(
+        Plot("Entropy of the visits, nats", dot_rows(rows(even, spread), "Entropy of visits by arm", share=False), note)
+    )
     if won:
         shares = {name: [w.success or 0.0 for w in by_arm[name]] for name in won}
-        found.append(Plot("Success", forest(rows(won, shares), "Success by arm", share=True), note))
+        found.append(Plot("Success", dot_rows(rows(won, shares), "Success by arm"), note))
     lines = [(s, _mean_curve(s, f"met_{DESCRIBED}")) for s in sources]
     drawn = [(label(s.name), colours[s.name], *curve) for s, curve in lines if curve is not None]
     if drawn:
@@ -305,7 +310,10 @@ def _differences(by_arm: dict[str, list[Walked]]) -> Table | None:
             ]
             if name != rival and all(pairs):
                 rows.append([label(name), label(rival), *(_with(p) for p in pairs if p is not None)])
-    note = "Paired by seed, which is the same layouts and first weights; an interval from 5 seeds on, else the range."
+    note = (
+        "Paired by seed, which is the same layouts and first weights; an interval from 5 seeds on, else the range. Each "
+        "number stands for itself: of twenty intervals about one leaves out 0 by chance."
+    )
     columns = ["arm", "against", "more descriptions", "more entropy, nats"]
     return Table("Differences", columns, rows, note) if rows else None
 

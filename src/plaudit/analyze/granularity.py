@@ -178,7 +178,7 @@ def finding(subject: Subject, found: Sequence[Outcome]) -> Finding:
             "that are trained, beside agents of the task reward and a random policy."
         ),
         measures=measures,
-        plots=[Plot("Success", dot_rows(rows, None, "Success by kind of actions"), "Bars are 95% intervals.")],
+        plots=[Plot("Success", dot_rows(rows, "Success by kind of actions"), "Bars are 95% intervals.")],
         tables=[
             Table(
                 "Actions of an episode",
