@@ -229,13 +229,13 @@ def test_other_values_serve_where_there_is_no_exact_one(run, kind):
     assert any("no value here" in w for w in found.warnings) == (kind == "monte-carlo")
 
 
-def test_every_episode_has_a_layout_of_its_own(run):
+def test_every_episode_has_a_layout_of_its_own(run, monkeypatch):
     """Whoever acts: in one layout values are alike, and two episodes are not two draws."""
-    world = make_world(run.config.world)
-    starts = [w.steps[0] for w in credit_walks.walks(run, world, ["random", "expert"], 3, 1)]
-    fewest = {float(w.exact[0]) for w in credit_walks.walks(run, world, ["random", "random"], 6, 1)}
-    assert len({step.observation["image"].tobytes() for step in starts}) >= 5
-    assert len(fewest) > 6, "twelve layouts, not six twice"
+    world, drawn = make_world(run.config.world), []
+    reset = type(world).reset
+    monkeypatch.setattr(type(world), "reset", lambda self, *, seed: drawn.append(seed) or reset(self, seed=seed))
+    assert len([*credit_walks.walks(run, world, ["random", "expert"], 3, 1)]) == 6
+    assert drawn == [CREDIT_SEED + i for i in range(6)]
 
 
 def test_the_reward_as_paid_is_what_the_wrapper_pays(run):
@@ -284,6 +284,9 @@ def test_discounts_tell_the_reward_that_needs_no_horizon():
     gap = measure(said, "success over all discounts: LLM feedback less task reward")
     assert gap.low <= gap.value <= gap.high and gap.value == pytest.approx(0.9 - (0.03 + 0.1 + 0.88) / 3)
     assert "needs a discount of 0.00" in said.headline and not said.warnings
+    rows = credit_discounts.by_seed(found)
+    assert {(row["arm"], row["seed"]) for row in rows} == {(arm, s) for arm in ("preference", "task") for s in range(5)}
+    assert rows[2]["success"] == pytest.approx(0.92), "the mean over the discounts, seed by seed"
     nothing = credit_discounts.finding([trained("preference", 0.9, 0.03), trained("task", 0.9, 0.0)], "preference")
     assert not nothing.headline and "train them longer" in nothing.warnings[0]
 

@@ -10,6 +10,7 @@ What is counted is measured only; no reward reads it.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -106,6 +107,7 @@ class Exploration(Analysis):
         sources = _studied(subject, options) if options.train else _own(subject)
         world = make_world(subject.config.world)
         walked = list(_walk(subject, sources, world, options))
+        world.close()
         rows = [
             {"arm": w.arm, "seed": w.seed, "success": w.success}
             | {f"met {k}": v for k, v in w.met.items()}
@@ -137,7 +139,11 @@ def _studied(subject: Subject, options: ExplorationOptions) -> list[Source]:
 
 def _walk(subject: Subject, sources: Sequence[Source], world: World, options: ExplorationOptions) -> Iterator[Walked]:
     copies = min(subject.config.train.num_envs, type(world).most_copies)
-    envs = make_envs(subject.config.world, copies)
+    with contextlib.closing(make_envs(subject.config.world, copies)) as envs:
+        yield from _walk_in(envs, sources, world, options)
+
+
+def _walk_in(envs: Any, sources: Sequence[Source], world: World, options: ExplorationOptions) -> Iterator[Walked]:
     if not sources:
         with progress("walk", options.agents) as advance:
             for seed in range(options.agents):

@@ -74,6 +74,7 @@ class Granularity(Analysis):
     """The same task by coarse and fine actions: act, or give feedback?"""
 
     options = GranularityOptions
+    trains = True
 
     def find(self, subject: Subject, options: GranularityOptions) -> Finding:
         configs = list(planned(subject.config, levels(subject.config, options)))
