@@ -9,10 +9,11 @@ from scipy.stats import spearmanr
 from test_routes import made, scripted  # noqa: F401  scripted is a fixture
 
 from plaudit.analysis import ranks
-from plaudit.analyze import credit, credit_discounts, credit_walks
-from plaudit.analyze.base import Subject
+from plaudit.analyze import credit, credit_discounts, credit_says, credit_walks
+from plaudit.analyze.base import Measure, Subject
 from plaudit.analyze.credit import CreditOptions
 from plaudit.analyze.credit_discounts import Trained
+from plaudit.analyze.credit_says import Held
 from plaudit.analyze.run import analyze
 from plaudit.envs.gridworld import DoorKey
 from plaudit.envs.gridworld_value import CLOSED, LOCKED, OPEN, Layout, steps_left, steps_to_goal, successors
@@ -308,3 +309,14 @@ def test_agents_are_trained_with_each_discount_once(run):
     again = look(run, **options)
     assert again.facts["discounts"] == found.facts["discounts"]
     assert agents == {p: p.stat().st_mtime_ns for p in agents}
+
+
+def test_the_headline_claims_no_reach_that_random_networks_have():
+    rank = ranks.Rank(0.4, 0.3, 0.5, 30)
+    held, chance = Held("LLM feedback", rank, rank, rank, rank), Measure("networks", 0.0, -0.2, 0.3)
+    far = credit_says._headline(held, "exact", 40, 20, chance, [0, 5, 10])
+    assert "speaks 40 steps ahead" in far and "random networks have −0.20 to 0.30" in far
+    assert "speaks" not in credit_says._headline(held, "exact", 40, 20, chance, [0, 5, 60])
+    assert not credit_says._too_far("LLM feedback", 40, [0, 5, 10], 60)
+    assert "stand out" in credit_says._too_far("LLM feedback", 40, [0, 5, 60], 60)[0]
+    assert "--credit.ahead" in credit_says._too_far("LLM feedback", 60, [0], 60)[0]
