@@ -317,6 +317,8 @@ def test_the_headline_claims_no_reach_that_random_networks_have():
     far = credit_says._headline(held, "exact", 40, 20, chance, [0, 5, 10])
     assert "speaks 40 steps ahead" in far and "random networks have −0.20 to 0.30" in far
     assert "speaks" not in credit_says._headline(held, "exact", 40, 20, chance, [0, 5, 60])
+    nothing = Held("LLM feedback", ranks.NOTHING, ranks.NOTHING, ranks.NOTHING, ranks.NOTHING)
+    assert "no observation has a value" in credit_says._headline(nothing, "monte-carlo", 0, 0, chance, [])
     assert not credit_says._too_far("LLM feedback", 40, [0, 5, 10], 60)
     assert "stand out" in credit_says._too_far("LLM feedback", 40, [0, 5, 60], 60)[0]
     assert "--credit.ahead" in credit_says._too_far("LLM feedback", 60, [0], 60)[0]

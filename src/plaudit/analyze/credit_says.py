@@ -86,7 +86,7 @@ def describe(seen: Seen, ahead: int) -> Finding:
         *(_measure(f"rho of {each.name} and value, in episodes", each.within) for each in held[1:]),
         chance,
         _ahead("value", reach["value"], sum(won), AHEAD),
-        *(_ahead(name, reach[name], sum(won)) for name in (main.name, TASK)),
+        *(_ahead(name, reach[name], sum(won)) for name in dict.fromkeys((main.name, TASK))),
         _networks_ahead(by_chance),
     ]
     return Finding(
@@ -126,6 +126,8 @@ def _networks_ahead(steps: Sequence[int]) -> Measure:
 
 def _headline(main: Held, kind: str, reach: int, successes: int, chance: Measure, by_chance: Sequence[int]) -> str:
     """With what chance correlates beside it; how far it speaks only where it speaks farther than networks do by chance."""
+    if main.within.rho is None and main.pooled == ranks.NOTHING:
+        return f"There is nothing to hold {main.name} against: no observation has a value that no reward had a part in."
     if main.within.rho is None:
         return f"There is nothing to hold {main.name} against: {VALUES[kind]} is the same everywhere."
     said = f"Inside an episode {main.name} follows {VALUES[kind]} with a rank correlation of {_written(main.within)}"
@@ -234,7 +236,9 @@ def _too_far(name: str, reach: int, by_chance: Sequence[int], ahead: int) -> lis
 def _warnings(seen: Seen, main: Held, chance: Measure) -> list[str]:
     said, won = [], sum(seen.won)
     if won < ranks.LEAST:
-        said.append(f"Only {won} episodes succeeded: how far ahead of success it speaks cannot be told.")
+        said.append(
+            f"{won or 'No'} episode{'' if won == 1 else 's'} succeeded: how far ahead of success it speaks cannot be told."
+        )
     rho, inside = main.within.rho, main.within.episodes
     if rho is not None and chance.low is not None and chance.high is not None and chance.low <= rho <= chance.high:
         said.append(

@@ -365,7 +365,9 @@ def _warnings(by_arm: dict[str, list[Walked]], sources: Sequence[Source]) -> lis
     found = []
     fewest = min(map(len, by_arm.values()))
     if fewest < MIN_SEEDS:
-        found.append(f"{fewest} seeds: ranges are shown, no intervals; {MIN_SEEDS} seeds and more allow a claim.")
+        found.append(
+            f"{fewest} seed{'' if fewest == 1 else 's'}: no intervals, ranges at most; {MIN_SEEDS} seeds and more allow a claim."
+        )
     if not sources:
         found.append(
             "A world alone has no agents: this is a random policy. Train some for comparison: --exploration.train, or give "
