@@ -236,9 +236,8 @@ def _too_far(name: str, reach: int, by_chance: Sequence[int], ahead: int) -> lis
 def _warnings(seen: Seen, main: Held, chance: Measure) -> list[str]:
     said, won = [], sum(seen.won)
     if won < ranks.LEAST:
-        said.append(
-            f"{won or 'No'} episode{'' if won == 1 else 's'} succeeded: how far ahead of success it speaks cannot be told."
-        )
+        many = f"{won or 'No'} episode{'' if won == 1 else 's'}"
+        said.append(f"{many} succeeded: how far ahead of success it speaks cannot be told.")
     rho, inside = main.within.rho, main.within.episodes
     if rho is not None and chance.low is not None and chance.high is not None and chance.low <= rho <= chance.high:
         said.append(
@@ -250,7 +249,8 @@ def _warnings(seen: Seen, main: Held, chance: Measure) -> list[str]:
     valued = {w.source for w, value in zip(seen.walks, seen.value, strict=True) if np.isfinite(value).any()}
     if not valued:
         said.append(
-            "There is no value to hold against: the world tells none, and neither an expert nor a task agent acts."
+            "There is no value to hold against: the world tells none, and no expert or task agent is here that sometimes "
+            "succeeds."
         )
     elif silent := [source for source in seen.acting if source not in valued]:
         said.append(f"Episodes of {', '.join(silent)} have no value here and count only by time to success.")

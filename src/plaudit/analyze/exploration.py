@@ -184,8 +184,8 @@ def finding(walked: Sequence[Walked], sources: Sequence[Source], options: Explor
     said += f" ({met[most].label})" if met[most].kind == "range" else ""
     others = [name for name in RIVALS if name in names and name != most]
     said += "".join(f", {label(name)} {_with(met[name])}" for name in others[:2])
-    if won:
-        best = max(won, key=lambda name: won[name].point)
+    best = max(won, key=lambda name: won[name].point, default="")
+    if best and won[best].point > 0:
         said += f"; most success: {label(best)}, {percent(won[best].point, 0)}"
     return Finding(
         headline=said + ".",
@@ -365,9 +365,8 @@ def _warnings(by_arm: dict[str, list[Walked]], sources: Sequence[Source]) -> lis
     found = []
     fewest = min(map(len, by_arm.values()))
     if fewest < MIN_SEEDS:
-        found.append(
-            f"{fewest} seed{'' if fewest == 1 else 's'}: no intervals, ranges at most; {MIN_SEEDS} seeds and more allow a claim."
-        )
+        seeds = "1 seed" if fewest == 1 else f"{fewest} seeds"
+        found.append(f"{seeds}: no intervals, ranges at most; {MIN_SEEDS} seeds and more allow a claim.")
     if not sources:
         found.append(
             "A world alone has no agents: this is a random policy. Train some for comparison: --exploration.train, or give "
