@@ -140,6 +140,8 @@ def test_a_reward_that_still_asks_and_one_that_learns(tmp_path, monkeypatch):
     finding = analyze("hacking", subject, HackingOptions(episodes=10, items=0))
     assert hashes(run.folder) == before, "an analysis changes nothing of the run"
     assert set(finding.facts["hacked"]) == {"scalar", "task"}
+    told = finding.facts["success_paid_more"]
+    assert told is None or told[1] < told[2], "a share that all agents have alike is not known for sure"
     assert any("not kept" in warning for warning in finding.warnings)
 
 

@@ -253,7 +253,7 @@ def doubts(found: Share, part: Parting | None, played: list[Played], arm: str) -
     said = []
     if found.agents < MIN_SEEDS:
         said.append(
-            f"{found.agents} agents are few: another one may behave otherwise (from {MIN_SEEDS} on it tells more)"
+            f"few agents ({found.agents}): another one may behave otherwise (from {MIN_SEEDS} on it tells more)"
         )
     if not found.by_success:
         said.append(f"fewer than {SUCCESSES} episodes succeeded, so what success is paid is not known")
@@ -279,8 +279,11 @@ def ordered(played: list[Played], arm: str, seed: int = 0) -> tuple[float, float
             values.append(float((below + upto) / 2 / len(lost)))
         elif not attempt:
             return None
-    low, high = percentiles(np.array(values))
-    return values[0], float(low), float(high)
+    low, high = percentiles(np.array(values)).tolist()
+    if low == high:  # all agents alike have no spread to go by
+        wins = sum(p.success for p in fresh)
+        low, high = wilson(values[0], min(wins, len(fresh) - wins))
+    return values[0], low, high
 
 
 def measures(
