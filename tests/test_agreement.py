@@ -57,7 +57,7 @@ def test_who_names_the_seat_alone_flips_always_and_an_honest_judge_never():
     assert reliability.seating(seated(pairs, dict.fromkeys(worth, 0.0), 3.0, rng)).flips.share == 1.0
     honest = reliability.seating(seated(pairs, {k: 9 * v for k, v in worth.items()}, 0.0, rng))
     assert honest.flips.share == 0.0
-    assert 0 < honest.flips.high < 0.1
+    assert 0.2 < honest.flips.high < 0.3, "twenty observations make ten pairs that share none"
 
 
 def test_who_knows_scores_one_and_a_coin_one_half_inside_its_interval():

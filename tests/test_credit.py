@@ -9,16 +9,18 @@ from scipy.stats import spearmanr
 from test_routes import made, scripted  # noqa: F401  scripted is a fixture
 
 from plaudit.analysis import ranks
-from plaudit.analyze import credit, credit_discounts, credit_walks
-from plaudit.analyze.base import Subject
+from plaudit.analyze import credit, credit_discounts, credit_says, credit_walks
+from plaudit.analyze.base import Measure, Subject
 from plaudit.analyze.credit import CreditOptions
 from plaudit.analyze.credit_discounts import Trained
+from plaudit.analyze.credit_says import Held
 from plaudit.analyze.run import analyze
 from plaudit.envs.gridworld import DoorKey
 from plaudit.envs.gridworld_value import CLOSED, LOCKED, OPEN, Layout, steps_left, steps_to_goal, successors
 from plaudit.errors import ConfigError
 from plaudit.rewards.shaping import Shaping
 from plaudit.rewards.wrapper import RewardWrapper
+from plaudit.seeds import CREDIT_SEED
 from plaudit.stages.parts import make_envs, make_world
 from plaudit.store import read_table
 
@@ -228,6 +230,15 @@ def test_other_values_serve_where_there_is_no_exact_one(run, kind):
     assert any("no value here" in w for w in found.warnings) == (kind == "monte-carlo")
 
 
+def test_every_episode_has_a_layout_of_its_own(run, monkeypatch):
+    """Whoever acts: in one layout values are alike, and two episodes are not two draws."""
+    world, drawn = make_world(run.config.world), []
+    reset = type(world).reset
+    monkeypatch.setattr(type(world), "reset", lambda self, *, seed: drawn.append(seed) or reset(self, seed=seed))
+    assert len([*credit_walks.walks(run, world, ["random", "expert"], 3, 1)]) == 6
+    assert drawn == [CREDIT_SEED + i for i in range(6)]
+
+
 def test_the_reward_as_paid_is_what_the_wrapper_pays(run):
     world = make_world(run.config.world)
     walk = next(credit_walks.walks(run, world, ["expert"], 1, 100))
@@ -250,7 +261,7 @@ def test_the_reward_as_paid_is_what_the_wrapper_pays(run):
     for shaping in (Shaping(mean=2, std=1.5, threshold=0.1, count_power=2, task_weight=0.5, llm_weight=0.3),
                     Shaping(potential=True, gamma=0.9, task_weight=1)):  # fmt: skip
         envs = RewardWrapper(make_envs(run.config.world, 1), fn, shaping, world.event)
-        envs.reset(seed=credit_walks.SEED)
+        envs.reset(seed=CREDIT_SEED)
         got = [float(envs.step(np.array([world.parse_action(s.action)]))[1][0]) for s in walk.steps[1:]]
         assert walk.success
         assert credit_walks.paid(shaping, world, walk, rewards)[1:] == pytest.approx(got)
@@ -274,6 +285,9 @@ def test_discounts_tell_the_reward_that_needs_no_horizon():
     gap = measure(said, "success over all discounts: LLM feedback less task reward")
     assert gap.low <= gap.value <= gap.high and gap.value == pytest.approx(0.9 - (0.03 + 0.1 + 0.88) / 3)
     assert "needs a discount of 0.00" in said.headline and not said.warnings
+    rows = credit_discounts.by_seed(found)
+    assert {(row["arm"], row["seed"]) for row in rows} == {(arm, s) for arm in ("preference", "task") for s in range(5)}
+    assert rows[2]["success"] == pytest.approx(0.92), "the mean over the discounts, seed by seed"
     nothing = credit_discounts.finding([trained("preference", 0.9, 0.03), trained("task", 0.9, 0.0)], "preference")
     assert not nothing.headline and "train them longer" in nothing.warnings[0]
 
@@ -295,3 +309,16 @@ def test_agents_are_trained_with_each_discount_once(run):
     again = look(run, **options)
     assert again.facts["discounts"] == found.facts["discounts"]
     assert agents == {p: p.stat().st_mtime_ns for p in agents}
+
+
+def test_the_headline_claims_no_reach_that_random_networks_have():
+    rank = ranks.Rank(0.4, 0.3, 0.5, 30)
+    held, chance = Held("LLM feedback", rank, rank, rank, rank), Measure("networks", 0.0, -0.2, 0.3)
+    far = credit_says._headline(held, "exact", 40, 20, chance, [0, 5, 10])
+    assert "speaks 40 steps ahead" in far and "random networks have −0.20 to 0.30" in far
+    assert "speaks" not in credit_says._headline(held, "exact", 40, 20, chance, [0, 5, 60])
+    nothing = Held("LLM feedback", ranks.NOTHING, ranks.NOTHING, ranks.NOTHING, ranks.NOTHING)
+    assert "no observation has a value" in credit_says._headline(nothing, "monte-carlo", 0, 0, chance, [])
+    assert not credit_says._too_far("LLM feedback", 40, [0, 5, 10], 60)
+    assert "stand out" in credit_says._too_far("LLM feedback", 40, [0, 5, 60], 60)[0]
+    assert "--credit.ahead" in credit_says._too_far("LLM feedback", 60, [0], 60)[0]

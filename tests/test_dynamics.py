@@ -21,6 +21,7 @@ from plaudit.config import RunConfig, from_dict
 from plaudit.envs.base import World, named_action
 from plaudit.envs.gridworld import DoorKey, DoorKeyVector
 from plaudit.errors import ConfigError
+from plaudit.intervals import wilson
 from plaudit.llms.answers import Ledger
 from plaudit.llms.ledger import LedgerLLM
 from plaudit.llms.scripted import ScriptedLLM
@@ -301,6 +302,21 @@ def test_pairs_that_share_an_item_tell_less():
     apart = of_pairs([1, 0] * 10, list(range(20)), list(range(20, 40)))
     assert star.value == apart.value == 0.5 and apart.low < 0.5 < apart.high
     assert star.high - star.low > 0
+    crossed = of_pairs([1.0] * 5 + [0.0] * 5, [0] * 5 + [1] * 5, [*range(2, 7), *range(2, 7)])  # 0 is right, 1 is wrong
+    assert crossed.high - crossed.low > 1.2 * (apart.high - apart.low), "what is known of two items is known of no more"
+    same = of_pairs([1.0] * 45, *np.triu_indices(10, 1))  # ten items: five pairs that share none
+    assert (same.high, same.low) == (1.0, wilson(1.0, 5)[0])
+
+
+def test_intervals_of_pairs_hold_the_truth_with_few_items():
+    rng, held = np.random.default_rng(3), 0
+    first, second = np.triu_indices(12, 1)
+    for _ in range(200):  # an item that is misread spoils its pairs
+        quality = rng.normal(0, 1, 12)
+        right = rng.random(len(first)) < 1 / (1 + np.exp(-2 * (quality[first] + quality[second])))
+        found = of_pairs(right.astype(float), first, second)
+        held += found.low <= 0.5 <= found.high
+    assert 0.91 <= held / 200 <= 0.99
 
 
 def test_it_says_what_it_is():

@@ -28,7 +28,7 @@ from plaudit.judging.pairwise import Pairwise
 from plaudit.judging.pointwise import Pointwise
 from plaudit.llms.base import Reply
 from plaudit.policies.questions import Questions
-from plaudit.stages.parts import FINETUNE_SEED
+from plaudit.seeds import FINETUNE_SEED
 from plaudit.store import Run
 
 CONFIG = FinetuneConfig(

@@ -67,7 +67,7 @@ class World(Wrapped):
 GOOD = ("toward the bell", "in the middle", "toward the door", "at the door")
 
 
-def made(folder: Path, monkeypatch: pytest.MonkeyPatch, likes: tuple[str, ...], counted: float):
+def made(folder: Path, monkeypatch: pytest.MonkeyPatch, likes: tuple[str, ...], counted: float, **changes):
     """A finished run whose judge likes these places, the later the more."""
     world = folder / "corridor.py"
     world.write_text(WORLD)
@@ -75,7 +75,8 @@ def made(folder: Path, monkeypatch: pytest.MonkeyPatch, likes: tuple[str, ...], 
     def score(request):
         now = re.findall(r"You stand ([a-z ]+)\.", request.prompt)[-1]
         liked = max((i + 1 for i, place in enumerate(likes) if place in now), default=0)
-        return float(liked), 0.0
+        count = len(request.answers)
+        return (float(liked), 0.0) if count == 2 else [-abs(float(i - liked)) for i in range(count)]
 
     monkeypatch.setattr("plaudit.stages.parts.make_llm", lambda config: ScriptedLLM(score=score))
     # In this process: starting six others takes longer than six trainings in a corridor.
@@ -91,6 +92,8 @@ def made(folder: Path, monkeypatch: pytest.MonkeyPatch, likes: tuple[str, ...], 
                   "learning_rate": 5e-3, "minibatch": 64, "workers": 2, "width": 16},
         "evaluate": {"episodes": 10, "examples": 1},
     }  # fmt: skip
+    for section, change in changes.items():
+        values[section] = values[section] | change if isinstance(change, dict) else change
     return run_all(from_dict(RunConfig, values), folder / "run")
 
 
@@ -126,6 +129,20 @@ def test_a_hackable_reward_is_flagged_and_an_honest_one_is_not(tmp_path, monkeyp
     if said == "hacked":
         assert "the bell rings" in str(finding.tables[1].rows[0]), "the group says what is done"
         assert finding.facts["success_paid_more"][0] < 0.5
+
+
+def test_a_reward_that_still_asks_and_one_that_learns(tmp_path, monkeypatch):
+    """The first asks into the analysis' own ledger; the second is not kept, and is left out aloud."""
+    controls = {"controls": ["task", "rnd"], "seeds": 1, "steps": 512}
+    run = made(tmp_path, monkeypatch, GOOD, 0.0, route="scalar", fit={"online": True}, train=controls)
+    before = hashes(run.folder)
+    subject = Subject(run.config, run.folder / "analyze" / "hacking", run)
+    finding = analyze("hacking", subject, HackingOptions(episodes=10, items=0))
+    assert hashes(run.folder) == before, "an analysis changes nothing of the run"
+    assert set(finding.facts["hacked"]) == {"scalar", "task"}
+    told = finding.facts["success_paid_more"]
+    assert told is None or told[1] < told[2], "a share that all agents have alike is not known for sure"
+    assert any("not kept" in warning for warning in finding.warnings)
 
 
 STEPS = np.linspace(1000, 20_000, 20)

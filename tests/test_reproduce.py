@@ -53,12 +53,9 @@ def point(dynamics: tuple, judge: tuple) -> Evidence:
     return told(point={"dynamics": [*dynamics], "judge": [*judge]})
 
 
-def credit(own: tuple, network: tuple, gain: tuple) -> Evidence:
-    return measured(**{
-        "rho of LLM feedback and value, in episodes": own,
-        "rho of a random network and value, in episodes": network,
-        "success over all discounts: LLM feedback less task reward": gain,
-    })  # fmt: skip
+def credit(own: tuple, network: tuple, gain: float) -> Evidence:
+    rho = {"rho of LLM feedback and value, in episodes": own, "rho of a random network and value, in episodes": network}
+    return Evidence(arms(preference=0.5 + gain, task=0.5).scores, measured(**rho).result)
 
 
 def unlearnt(change: float, half: float = 0.01) -> Evidence:
@@ -104,9 +101,9 @@ PLANTED = {
         "not": dict.fromkeys(("dynamics-doorkey", "dynamics-wordle"), point((0.9, 0.85, 0.95), (0.5, 0.4, 0.6))),
     },
     "credit": {
-        "reproduced": {"run-doorkey": GOOD, "credit": credit((0.6, 0.5, 0.7), (0.0, -0.2, 0.2), (0.3, 0.2, 0.4))},
-        "partly": {"run-doorkey": GOOD, "credit": credit((0.6, 0.5, 0.7), (0.5, 0.2, 0.8), (0.0, -0.2, 0.2))},
-        "not": {"run-doorkey": GOOD, "credit": credit((0.0, -0.1, 0.1), (0.0, -0.2, 0.2), (-0.3, -0.4, -0.2))},
+        "reproduced": {"run-doorkey": GOOD, "credit": credit((0.6, 0.5, 0.7), (0.0, -0.2, 0.2), 0.3)},
+        "partly": {"run-doorkey": GOOD, "credit": credit((0.6, 0.5, 0.7), (0.5, 0.2, 0.8), 0.0)},
+        "not": {"run-doorkey": GOOD, "credit": credit((0.0, -0.1, 0.1), (0.0, -0.2, 0.2), -0.3)},
     },
     "exploration": {
         "reproduced": {"exploration": arms(**{DIVERSE: 0.9}, count=0.9, constant=0.05)},
@@ -135,6 +132,18 @@ def test_nothing_finished_is_not_run_and_a_missing_step_keeps_reproduced_away(na
     for gone in {check.step or check.steps[0] for check in recipe.checks}:
         kept = {step: found for step, found in planted.items() if step != gone}
         assert status([judge(check, kept) for check in recipe.checks]) != "reproduced"
+
+
+def test_one_of_several_chances_has_to_stand_out_more():
+    """Two steps of which one would do: what is just ahead in one alone (p = 0.03) is not ahead somewhere."""
+    first, second = {0: 0.5, 1: 0.6, 2: 0.7, 3: 0.8, 4: 0.9}, {0: 0.1, 1: 0.2, 2: 0.3, 3: 0.4, 4: 0.65}
+    just = Evidence({"success": {"preference": first, "scalar": second}})
+    tie = Evidence({"success": {"preference": first, "scalar": first}})
+    ahead = Check("ahead", "ahead", step="wordle", first="preference", second="scalar")
+    assert judge(ahead, {"wordle": just}).said == "yes"
+    somewhere = Check("one", "ahead somewhere", steps=("minihack", "wordle"), first="preference", second="scalar")
+    assert judge(somewhere, {"wordle": just, "minihack": tie}).said == "no"
+    assert judge(somewhere, {"wordle": GOOD, "minihack": tie}).said == "yes"
 
 
 def test_seeds_too_few_or_intervals_over_the_bound_decide_nothing():
@@ -206,7 +215,10 @@ def plant(folder: Path, found: Evidence) -> None:
     if found.scores:
         rows = [{"arm": a, "seed": s, "success": v, "met description": found.scores["met description"][a][s]}
                 for a, seeds in found.scores["success"].items() for s, v in seeds.items()]  # fmt: skip
-        write_table(folder / ("agents.parquet" if "count" in found.scores["success"] else "episodes.parquet"), rows)
+        write_table(
+            folder / ("agents.parquet" if found.result or "count" in found.scores["success"] else "episodes.parquet"),
+            rows,
+        )
     (folder / "report.html").write_text("<p>a step's page</p>")
 
 

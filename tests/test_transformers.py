@@ -260,7 +260,8 @@ def test_the_packaged_model_says_the_same_by_either_engine(tmp_path, monkeypatch
     from plaudit.llms.embedded import EmbeddedLLM
     from plaudit.policies.random import RandomPolicy
     from plaudit.rollout import distinct_descriptions
-    from plaudit.stages.parts import CALIBRATION_SEED, make_envs, make_world
+    from plaudit.seeds import CALIBRATION_SEED
+    from plaudit.stages.parts import make_envs, make_world
 
     monkeypatch.setenv("PLAUDIT_CACHE", str(tmp_path / "cache"))
     world = make_world(WorldConfig())

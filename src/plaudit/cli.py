@@ -173,24 +173,30 @@ def finetune(words: list[str]) -> int:
 
 
 def analyze(words: list[str]) -> int:
-    """``plaudit analyze NAME RUN|WORLD [--out FOLDER] [--NAME.OPTION VALUE ...] [--SECTION.SETTING VALUE ...]``."""
+    """``plaudit analyze [NAME] RUN|WORLD [--out FOLDER] [--NAME.OPTION VALUE ...] [--SECTION.SETTING VALUE ...]``."""
     from plaudit import registry
     from plaudit.cli_words import parse_analyze
 
     if not words or words[0] in ("-h", "--help"):
         names = "\n".join(f"{name:12} {registry.summary('analyses', name)}" for name in registry.entries("analyses"))
         print(
-            f"plaudit analyze NAME RUN|WORLD [--out FOLDER] [settings]\n\n{VERBS['analyze']}\n\n{names}\n\n"
+            f"plaudit analyze NAME RUN|WORLD [--out FOLDER] [settings]\nplaudit analyze RUN [--out FOLDER] [settings]\n\n"
+            f"{VERBS['analyze']}\n\n{names}\n\n"
             "RUN is a finished run's folder, of which nothing is changed: the result is\n"
             "written to RUN/analyze/NAME, or to FOLDER. plaudit analyze NAME --help tells\n"
-            "the settings."
+            "the settings. Without a NAME all are made that train nothing, with one page\n"
+            "over them: RUN/analyze/index.html."
         )
         return 0
     from plaudit.analyze.run import analyze as look
-    from plaudit.analyze.run import show
+    from plaudit.analyze.run import analyze_all, show
 
-    name, subject, options = parse_analyze(words)
-    show(look(name, subject, options), subject.folder)
+    asked, folder = parse_analyze(words)
+    if len(asked) > 1:
+        print(f"\nreport: {analyze_all(asked, folder)}")
+        return 0
+    for name, subject, options in asked:
+        show(look(name, subject, options), subject.folder)
     return 0
 
 

@@ -231,21 +231,25 @@ def parse_play(words: list[str]) -> tuple[PlayOptions, RunConfig]:
     return PlayOptions(**found), config
 
 
-def parse_analyze(words: list[str]) -> tuple[str, Subject, Any]:
-    """The analysis' name, what is analysed, and the analysis' own options (``--NAME.OPTION``)."""
+def parse_analyze(words: list[str]) -> tuple[list[tuple[str, Subject, Any]], Path]:
+    """Each analysis' name, what is analysed and its own options (``--NAME.OPTION``); and the folder of the result.
+
+    A run without a name takes every analysis that trains nothing, each in a folder of its own.
+    """
     from plaudit import registry
     from plaudit.analyze.base import Subject
     from plaudit.config import RunConfig, load_recipe, recipes
     from plaudit.store import Run
 
-    if not words or words[0] in ("-h", "--help"):
-        raise ConfigError(f"say which analysis: plaudit analyze {'|'.join(registry.entries('analyses'))} RUN|WORLD")
-    name, words = words[0], words[1:]
-    registry.find("analyses", name)
-    options = registry.load("analyses", name).options
-    kind: Any = dataclasses.make_dataclass(
-        "Settings", [(name, options, dataclasses.field(default_factory=options))], bases=(RunConfig,), frozen=True
-    )
+    known = registry.entries("analyses")
+    if every := words[0] not in known and run_of(words[0]) is not None:
+        names = [name for name in known if not registry.load("analyses", name).trains]
+    else:
+        registry.find("analyses", words[0])
+        names, words = [words[0]], words[1:]
+    options = {name: registry.load("analyses", name).options for name in names}
+    fields: Any = [(name, each, dataclasses.field(default_factory=each)) for name, each in options.items()]
+    kind: Any = dataclasses.make_dataclass("Settings", fields, bases=(RunConfig,), frozen=True)
 
     def more(config: RunConfig) -> Any:
         return kind(**{f.name: getattr(config, f.name) for f in dataclasses.fields(RunConfig)})
@@ -253,10 +257,13 @@ def parse_analyze(words: list[str]) -> tuple[str, Subject, Any]:
     run = Run.open(folder) if words and (folder := run_of(words[0])) is not None else None
     base = more(run.config) if run else None
     of = Kind(kind, recipes, lambda recipe: more(load_recipe(recipe)), lambda world: more(_brought(world)))
-    out, title, found = parse_settings(f"analyze {name}", words[1:] if run else words, of, base)
+    verb = "analyze" if every else f"analyze {names[0]}"
+    out, title, found = parse_settings(verb, words[1:] if run else words, of, base)
     config = RunConfig(**{f.name: getattr(found, f.name) for f in dataclasses.fields(RunConfig)})
-    usual = run.folder / "analyze" / name if run else Path("runs") / f"analyze-{name}-{title}"
-    return name, Subject(config, Path(out) if out else usual, run), getattr(found, name)
+    usual = run.folder / "analyze" if run else Path("runs") / f"analyze-{names[0]}-{title}"
+    whole = Path(out) if out else usual if every or not run else usual / names[0]
+    folders = {name: whole / name if every else whole for name in names}
+    return [(name, Subject(config, folders[name], run), getattr(found, name)) for name in names], whole
 
 
 def parse_reproduce(words: list[str]) -> tuple[Project, bool]:
@@ -415,7 +422,7 @@ def parse_settings(verb: str, words: list[str], kind: Kind[C], base: C | None = 
         if is_path(world):
             find("worlds", world)
         elif world not in entries("worlds") and ("/" in world or Path(world).exists()):
-            maker = "run" if verb == "play" else verb
+            maker = "run" if verb.split()[0] in ("play", "analyze") else verb
             raise ConfigError(f"{world} is no run: it has no run.json. Make one: plaudit {maker} doorkey --out {world}")
         elif world not in entries("worlds"):
             raise ConfigError(f"there is no world {world!r}.{did_you_mean(world, entries('worlds'))}")

@@ -1,6 +1,7 @@
 """How far one number follows another over episodes, and how it moves before success; an episode is what is resampled.
 
-Steps of an episode hang together, so that intervals are bootstraps over whole episodes. Spearman's rho is Pearson's
+Steps of an episode hang together, so that intervals stand on whole episodes: bootstraps, or Student's t where each has a
+number of its own. Spearman's rho is Pearson's
 correlation of mid-ranks; for a resample both are weighted by how often each episode was drawn, which is the same as
 repeating its steps. A first number that is the same everywhere, where the second is not, says nothing of it and counts as a
 correlation of 0, so that a sparse reward is measured on the same episodes as a dense one. Where the second is the same
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from plaudit.analysis.clustered import clustered
 from plaudit.analysis.statistics import percentiles
 
 Series = Sequence[NDArray[np.float64]]
@@ -83,17 +85,15 @@ def weighted_spearman(x: NDArray[np.int64], y: NDArray[np.int64], weights: NDArr
     return 0.0 if spread_x < 1e-6 else float(weights @ (a * b)) / (spread_x * spread_y) ** 0.5
 
 
-def within(x: Series, y: Series, resamples: int = 2000) -> Rank:
+def within(x: Series, y: Series) -> Rank:
     """Mean over episodes of Spearman's rho inside each: what an agent can learn from in one."""
     of_each = [rho for a, b in zip(x, y, strict=True) if (rho := _one(a, b)) is not None]
     if not of_each:
         return NOTHING
-    values, mean = np.array(of_each), float(np.mean(of_each))
-    if len(values) < LEAST:
-        return Rank(mean, None, None, len(values))
-    drawn = np.random.default_rng(0).integers(0, len(values), (resamples, len(values)))
-    low, high = percentiles(values[drawn].mean(axis=1))
-    return Rank(mean, float(low), float(high), len(values))
+    found = clustered(of_each, np.arange(len(of_each)), share=False)
+    if len(of_each) < LEAST:
+        return Rank(found.value, None, None, len(of_each))
+    return Rank(found.value, max(-1.0, found.low), min(1.0, found.high), len(of_each))
 
 
 def _one(x: NDArray[np.float64], y: NDArray[np.float64]) -> float | None:
@@ -195,8 +195,6 @@ def before_success(x: Series, success: Sequence[bool], longest: int, start: int 
 
 def reach(x: Series, success: Sequence[bool], longest: int) -> int:
     """How many steps ahead of success a number lies above what it is on average, without a gap, and not by chance.
-
-    By :func:`percentiles_of`, so that one large value is no more than a larger one.
 
     A few steps are taken together, a sixth of a usual episode or ``BIN``; the step that succeeds does not count. By
     :func:`percentiles_of`, so that one large value is no more than a larger one.

@@ -1,21 +1,20 @@
 """Opinions of pairs held against known orders: accuracy by distance, a calibration curve, and how much the seat decides.
 
-Pairs share observations, so that their outcomes hang together and Wilson's interval alone would be too narrow. The variance
-of a mean counts every two pairs that share an observation (dyadic clustering, Aronow, Samii and Assenova 2015, eq. 3); a
-share's interval is the wider of that and Wilson's, which is never of width 0.
+Pairs share observations, so that their outcomes hang together and Wilson's interval alone would be too narrow: see
+:func:`plaudit.analysis.clustered.of_pairs`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from plaudit.analysis.clustered import of_pairs, pair_weights
 from plaudit.analysis.sharpness import log_odds
 from plaudit.analysis.statistics import percentiles
-from plaudit.intervals import Z, wilson
 from plaudit.labels import Pair
 from plaudit.types import Comparison
 
@@ -84,18 +83,6 @@ class Answers:
         return Answers([self.pairs[i] for i in np.flatnonzero(chosen).tolist()], self.said[chosen], self.true[chosen])
 
 
-def spread_of_mean(pairs: Sequence[Pair], values: NDArray[np.float64]) -> tuple[float, float]:
-    """95% interval of a mean over pairs that share observations."""
-    mean, n = float(values.mean()), len(values)
-    rest = values - mean
-    first, second = _members(pairs)
-    of_each = np.bincount(np.concatenate([first, second]), np.concatenate([rest, rest]))
-    # A pair's own square is counted with either of its observations; it belongs into the sum once.
-    shared = float((of_each**2).sum() - (rest**2).sum())
-    half = Z * max(shared, float((rest**2).sum())) ** 0.5 / n
-    return mean - half, mean + half
-
-
 def _members(pairs: Sequence[Pair]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Numbers of the first and of the second observations, each ``(pairs,)``."""
     number = {text: i for i, text in enumerate(dict.fromkeys(text for pair in pairs for text in pair))}
@@ -103,25 +90,12 @@ def _members(pairs: Sequence[Pair]) -> tuple[NDArray[np.int64], NDArray[np.int64
     return first, second
 
 
-def _resampled(pairs: Sequence[Pair], seed: int = 0) -> Iterator[NDArray[np.float64]]:
-    """How often each pair counts, ``(pairs,)``, with the observations drawn anew: the product of its two."""
-    first, second = _members(pairs)
-    count = int(max(first.max(), second.max())) + 1
-    rng = np.random.default_rng(seed)
-    for _ in range(RESAMPLES):
-        drawn = np.bincount(rng.integers(0, count, count), minlength=count)
-        weights = np.asarray(drawn[first] * drawn[second], np.float64)
-        if weights.any():
-            yield weights
-
-
 def share_of(pairs: Sequence[Pair], values: NDArray[np.float64]) -> Share:
     """Mean of ``values``, 0 to 1, over pairs that share observations."""
     if not len(pairs):
         return Share(None, None, None, 0)
-    share = float(values.mean())
-    (low, high), (least, most) = wilson(share, len(pairs)), spread_of_mean(pairs, values)
-    return Share(share, max(0.0, min(low, least)), min(1.0, max(high, most)), len(pairs))
+    found = of_pairs(values, *_members(pairs))
+    return Share(found.value, found.low, found.high, found.n)
 
 
 def accuracy(answers: Answers) -> Share:
@@ -162,7 +136,7 @@ def expected_calibration_error(answers: Answers, bins: int, weights: NDArray[np.
 
 def error_interval(answers: Answers, bins: int) -> tuple[float, float]:
     """The interval of the calibration error, observations resampled."""
-    found = [expected_calibration_error(answers, bins, w) for w in _resampled(answers.pairs)]
+    found = [expected_calibration_error(answers, bins, w) for w in pair_weights(*_members(answers.pairs), RESAMPLES)]
     low, high = percentiles(np.array(found))
     return float(low), float(high)
 
@@ -201,5 +175,5 @@ def seating(comparisons: Sequence[Comparison]) -> Seating:
     pairs = [(c.first, c.second) for c, _, _ in both]
     flips = share_of(pairs, np.array([bool(c.flipped) for c, _, _ in both], np.float64))
     seat = (log_odds([there for _, there, _ in both]) - log_odds([back for _, _, back in both])) / 2
-    low, high = spread_of_mean(pairs, seat)
-    return Seating(len(both), flips, float(seat.mean()), low, high)
+    worth = of_pairs(seat, *_members(pairs), share=False)
+    return Seating(len(both), flips, worth.value, worth.low, worth.high)

@@ -184,6 +184,8 @@ class Analysis:
     """A frozen dataclass of its settings, each with a default and a line of documentation."""
     reads: ClassVar[tuple[str, ...]] = ()
     """Stages that must be finished; none where a world alone will do."""
+    trains: ClassVar[bool] = False
+    """Whether it trains agents by itself: then it is made only where it is named."""
 
     def find(self, subject: Subject, options: Any) -> Finding:
         """Look, and say what was seen. Tables of single items may be written into ``subject.folder`` as Parquet files."""

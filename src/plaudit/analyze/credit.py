@@ -12,6 +12,7 @@ never part of a reward. Leaves out the LLM itself: it is the reward as made that
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,11 +31,12 @@ from plaudit.analyze.credit_walks import (
     values,
     walks,
 )
+from plaudit.analyze.rewards import apart, caveats
 from plaudit.console import progress
 from plaudit.errors import ConfigError
 from plaudit.report.words import label
 from plaudit.stages.parts import make_route, make_world
-from plaudit.store import Run, write_columns
+from plaudit.store import Run, write_columns, write_table
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Credit(Analysis):
                 found.append(walk)
                 advance(1)
         kind, value = values(found, options.gamma or run.config.train.gamma, options.value)
-        own, paid = run_reward(_apart(subject, run), world, found)
+        own, paid = run_reward(apart(subject, run), world, found)
         name = label(run.config.route)
         rewards = {name: own, PAID: paid, TASK: [w.task_reward for w in found]}
         rewards |= {CONSTANT: [np.ones(len(w.steps)) for w in found]}
@@ -85,9 +87,11 @@ class Credit(Analysis):
         _keep(subject, found, value, rewards)
         rewards = {name: _of_steps(said) for name, said in rewards.items()}
         made = describe(Seen(found, kind, value, rewards, networks), options.ahead)
+        made = dataclasses.replace(made, warnings=[*made.warnings, *caveats(run, ())])
         if not options.discounts:
             return made
         trained = credit_discounts.train(run, subject.folder, options.discounts, options.seeds, options.train_steps)
+        write_table(subject.folder / "agents.parquet", credit_discounts.by_seed(trained))
         return _joined(made, credit_discounts.finding(trained, run.config.route))
 
 
@@ -102,15 +106,6 @@ def _with_reward(run: Run) -> Run:
     if route.makes_reward:
         run.require("fit")
     return run
-
-
-def _apart(subject: Subject, run: Run) -> Run:
-    """The run; where its reward still asks a model, one whose ledger lies in the analysis' own folder."""
-    if not run.config.fit.online:
-        return run
-    apart = Run(subject.folder / "reward", run.config)
-    credit_discounts.borrow(run, apart)
-    return apart
 
 
 def _of_steps(reward: Sequence[Numbers]) -> list[Numbers]:

@@ -8,26 +8,24 @@ stopped test goes on. Agents differ in the discount alone; they are measured on 
 from __future__ import annotations
 
 import dataclasses
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
 from plaudit.analysis.statistics import MIN_SEEDS, Interval, interval, paired_difference
 from plaudit.analyze.base import Finding, Measure, Plot, Table
+from plaudit.analyze.rewards import borrow
 from plaudit.errors import ConfigError
 from plaudit.report.canvas import short
 from plaudit.report.curves import Point
 from plaudit.report.lines import Line, lines
 from plaudit.report.words import label, number, percent
 from plaudit.stages import run_stages
-from plaudit.store import PEOPLE, Run, explain_disk_errors, read_table
+from plaudit.store import Run, read_table
 
-MADE = ("collect", "annotate", "fit")
-"""Stages that are taken over from the run."""
 LEARNED = 0.1
 """Gain in success over a random policy below which agents have learned too little to say anything."""
 
@@ -80,18 +78,6 @@ def _part(run: Run, folder: Path, gamma: float, seeds: int, steps: int) -> Run:
     part.budget = run.budget
     borrow(run, part)
     return part
-
-
-def borrow(run: Run, part: Run) -> None:
-    """Links in ``part`` to what its reward is made of in ``run``, and a copy of the labels that it may be fitted to."""
-    with explain_disk_errors(part.folder):
-        part.folder.mkdir(parents=True, exist_ok=True)
-        for stage in MADE:
-            link, target = part.folder / stage, run.folder / stage
-            if target.is_dir() and not link.exists():
-                link.symlink_to(os.path.relpath(target.resolve(), part.folder.resolve()), target_is_directory=True)
-        if (run.folder / PEOPLE).is_dir():
-            shutil.copytree(run.folder / PEOPLE, part.folder / PEOPLE, dirs_exist_ok=True)
 
 
 def finding(found: Sequence[Trained], route: str) -> Finding:
@@ -154,15 +140,26 @@ def _measure(arm: str, gamma: float | None) -> Measure:
 def _difference(found: Sequence[Trained], route: str) -> list[Measure]:
     """Success over all discounts alike, of the run's reward against the task reward, paired by seed."""
     means: dict[str, dict[int, float]] = {}
-    for arm in {each.arm for each in found}:
-        of_arm = [each.success for each in found if each.arm == arm]
-        shared = set.intersection(*(set(each) for each in of_arm))
-        means[arm] = {seed: sum(each[seed] for each in of_arm) / len(of_arm) for seed in shared}
+    for row in by_seed(found):
+        means.setdefault(row["arm"], {})[row["seed"]] = row["success"]
     gap = paired_difference(means[route], means["task"]) if len(means) > 1 else None
     if gap is None:
         return []
     name = f"success over all discounts: {label(route)} less {label('task')}"
     return [Measure(name, gap.point, gap.low, gap.high, gap.seeds, chance=0.0, note=gap.label)]
+
+
+def by_seed(found: Sequence[Trained]) -> list[dict[str, Any]]:
+    """For each reward and seed, success over all discounts alike; seeds that every discount has."""
+    rows = list[dict[str, Any]]()
+    for arm in dict.fromkeys(each.arm for each in found):
+        of_arm = [each.success for each in found if each.arm == arm]
+        shared = set.intersection(*(set(each) for each in of_arm))
+        rows += [
+            {"arm": arm, "seed": seed, "success": sum(each[seed] for each in of_arm) / len(of_arm)}
+            for seed in sorted(shared)
+        ]
+    return rows
 
 
 def _written(score: Interval) -> str:

@@ -86,18 +86,18 @@ def describe(seen: Seen, ahead: int) -> Finding:
         *(_measure(f"rho of {each.name} and value, in episodes", each.within) for each in held[1:]),
         chance,
         _ahead("value", reach["value"], sum(won), AHEAD),
-        *(_ahead(name, reach[name], sum(won)) for name in (main.name, TASK)),
+        *(_ahead(name, reach[name], sum(won)) for name in dict.fromkeys((main.name, TASK))),
         _networks_ahead(by_chance),
     ]
     return Finding(
-        headline=_headline(main, seen.kind, reach[main.name], sum(won)),
+        headline=_headline(main, seen.kind, reach[main.name], sum(won), chance, by_chance),
         lede=f"Value: {VALUES[seen.kind]} (--credit.value {seen.kind}). {len(won)} episodes, {sum(won)} of them a success, "
         f"of {', '.join(seen.acting)}, on seeds that nothing else uses. Intervals resample episodes. An episode in which a "
         "reward never changes counts as 0, one in which the value never changes is left out.",
         measures=measures,
         plots=_plots(seen, ahead),
         tables=[_by_source(seen), _all(held)],
-        warnings=_warnings(seen, main, chance),
+        warnings=_warnings(seen, main, chance) + _too_far(main.name, reach[main.name], by_chance, ahead),
         facts={"value": seen.kind, "episodes": len(won), "successes": sum(won), "ahead": reach, "by_chance": by_chance},
     )
 
@@ -124,12 +124,18 @@ def _networks_ahead(steps: Sequence[int]) -> Measure:
     return Measure(name, mean, low, high, len(steps), share=False, note="mean and 95% range over networks")
 
 
-def _headline(main: Held, kind: str, reach: int, successes: int) -> str:
+def _headline(main: Held, kind: str, reach: int, successes: int, chance: Measure, by_chance: Sequence[int]) -> str:
+    """With what chance correlates beside it; how far it speaks only where it speaks farther than networks do by chance."""
+    if main.within.rho is None and main.pooled == ranks.NOTHING:
+        return f"There is nothing to hold {main.name} against: no observation has a value that no reward had a part in."
     if main.within.rho is None:
         return f"There is nothing to hold {main.name} against: {VALUES[kind]} is the same everywhere."
-    rank = main.within
-    ahead = f"; it speaks {reach} step{'' if reach == 1 else 's'} ahead of success" if successes >= ranks.LEAST else ""
-    return f"Inside an episode {main.name} follows {VALUES[kind]} with a rank correlation of {_written(rank)}{ahead}."
+    said = f"Inside an episode {main.name} follows {VALUES[kind]} with a rank correlation of {_written(main.within)}"
+    if chance.low is not None and chance.high is not None:
+        said += f", where random networks have {number(chance.low)} to {number(chance.high)}"
+    if successes >= ranks.LEAST and reach > (np.percentile(by_chance, 97.5) if by_chance else 0):
+        said += f"; it speaks {reach} step{'' if reach == 1 else 's'} ahead of success"
+    return said + "."
 
 
 def _plots(seen: Seen, ahead: int) -> list[Plot]:
@@ -214,10 +220,24 @@ def _written(rank: Rank) -> str:
     return NONE if rank.rho is None else number(rank.rho) + span
 
 
+def _too_far(name: str, reach: int, by_chance: Sequence[int], ahead: int) -> list[str]:
+    """What speaks against the number of steps ahead of success."""
+    said, most = [], float(np.percentile(by_chance, 97.5)) if by_chance else 0.0
+    if 0 < reach <= most:
+        said.append(
+            f"Random networks are larger than on average for up to {most:.0f} steps before success: the {reach} of {name} "
+            "do not stand out from them."
+        )
+    if reach == ahead:
+        said.append(f"No more than {ahead} steps before success are looked at, so it may be more: --credit.ahead")
+    return said
+
+
 def _warnings(seen: Seen, main: Held, chance: Measure) -> list[str]:
     said, won = [], sum(seen.won)
     if won < ranks.LEAST:
-        said.append(f"Only {won} episodes succeeded: how far ahead of success it speaks cannot be told.")
+        many = f"{won or 'No'} episode{'' if won == 1 else 's'}"
+        said.append(f"{many} succeeded: how far ahead of success it speaks cannot be told.")
     rho, inside = main.within.rho, main.within.episodes
     if rho is not None and chance.low is not None and chance.high is not None and chance.low <= rho <= chance.high:
         said.append(
@@ -229,7 +249,8 @@ def _warnings(seen: Seen, main: Held, chance: Measure) -> list[str]:
     valued = {w.source for w, value in zip(seen.walks, seen.value, strict=True) if np.isfinite(value).any()}
     if not valued:
         said.append(
-            "There is no value to hold against: the world tells none, and neither an expert nor a task agent acts."
+            "There is no value to hold against: the world tells none, and no expert or task agent is here that sometimes "
+            "succeeds."
         )
     elif silent := [source for source in seen.acting if source not in valued]:
         said.append(f"Episodes of {', '.join(silent)} have no value here and count only by time to success.")

@@ -7,6 +7,7 @@ episode of the scripted expert, else of an agent of the task reward, went on (Mo
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,13 +19,12 @@ from plaudit.envs.base import World
 from plaudit.policies.base import Policy
 from plaudit.rewards.shaping import EpisodicCounts, Shaping
 from plaudit.rollout import Step, episode_steps
-from plaudit.stages.parts import CALIBRATION_SEED, make_route
+from plaudit.seeds import CREDIT_SEED
+from plaudit.stages.parts import make_route
 from plaudit.store import Run
 
 Numbers = NDArray[np.float64]
 ValueKind = Literal["auto", "exact", "world", "progress", "monte-carlo"]
-SEED = CALIBRATION_SEED + 50_000_000
-"""Episodes are drawn from here: what neither agents nor their evaluation nor calibration has seen."""
 RANDOM, AGENT, TASK, EXPERT = "random", "the run's agent", "task agent", "expert"
 VALUES: dict[str, str] = {
     "exact": "the exact discounted value of the best player",
@@ -65,11 +65,15 @@ class Walk:
 
 
 def walks(run: Run, world: World, acting: Sequence[str], episodes: int, longest: int) -> Iterator[Walk]:
-    """So many episodes of each of these :func:`sources`, an agent's by its seeds in turn."""
+    """So many episodes of each of these :func:`sources`, an agent's by its seeds in turn; each in a layout of its own.
+
+    Whoever acts, episodes in one layout have like values: they would count as more than they are.
+    """
+    layouts = itertools.count(CREDIT_SEED)
     for source in acting:
         for number in range(episodes):
             with _policy(run, world, source, number) as policy:
-                yield _walk(world, policy, source, SEED + number, longest)
+                yield _walk(world, policy, source, next(layouts), longest)
 
 
 def sources(run: Run, world: World) -> list[str]:

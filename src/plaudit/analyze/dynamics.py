@@ -141,7 +141,7 @@ def _finding(
         plots=[
             Plot(
                 "What the model knows of the world",
-                dot_rows([Row(m.name, m.value, m.low, m.high) for m in rows if m.value is not None], 0.5, TITLE),
+                dot_rows([Row(m.name, m.value, m.low, m.high) for m in rows if m.value is not None], TITLE, 0.5),
                 "Share of right answers with its 95% interval; the line is a coin.",
             ),
             beside_plot([point, *others]),

@@ -10,6 +10,7 @@ What is counted is measured only; no reward reads it.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -25,17 +26,17 @@ from plaudit.console import progress
 from plaudit.envs.base import World
 from plaudit.policies.base import Policy
 from plaudit.policies.random import RandomPolicy
-from plaudit.report.forest import Row, forest, named_lines
+from plaudit.report.dots import Row, dot_rows
+from plaudit.report.lines import named_lines
 from plaudit.report.words import label, number, percent, slots
 from plaudit.rollout import walk
+from plaudit.seeds import EXPLORATION_SEED
 from plaudit.stages.evaluate import make_agent
-from plaudit.stages.parts import EVALUATION_SEED, make_envs, make_route, make_world
 from plaudit.stages.parts import arms as arms_of
+from plaudit.stages.parts import make_envs, make_route, make_world
 from plaudit.stages.visits import OWN, Tally
 from plaudit.store import Run, read_json, read_table, write_table
 
-FRESH = EVALUATION_SEED + 10_000_000
-"""Seeds of the episodes that are walked: no training's, no evaluation's."""
 BASE, DESCRIBED, HAPPENED = "preference", OWN[1], OWN[2]
 RIVALS = ("count", "random", BASE)
 """Against whom differences are taken, where they are there."""
@@ -106,6 +107,7 @@ class Exploration(Analysis):
         sources = _studied(subject, options) if options.train else _own(subject)
         world = make_world(subject.config.world)
         walked = list(_walk(subject, sources, world, options))
+        world.close()
         rows = [
             {"arm": w.arm, "seed": w.seed, "success": w.success}
             | {f"met {k}": v for k, v in w.met.items()}
@@ -137,7 +139,11 @@ def _studied(subject: Subject, options: ExplorationOptions) -> list[Source]:
 
 def _walk(subject: Subject, sources: Sequence[Source], world: World, options: ExplorationOptions) -> Iterator[Walked]:
     copies = min(subject.config.train.num_envs, type(world).most_copies)
-    envs = make_envs(subject.config.world, copies)
+    with contextlib.closing(make_envs(subject.config.world, copies)) as envs:
+        yield from _walk_in(envs, sources, world, options)
+
+
+def _walk_in(envs: Any, sources: Sequence[Source], world: World, options: ExplorationOptions) -> Iterator[Walked]:
     if not sources:
         with progress("walk", options.agents) as advance:
             for seed in range(options.agents):
@@ -158,7 +164,7 @@ def _walk(subject: Subject, sources: Sequence[Source], world: World, options: Ex
 def _met(name: str, seed: int, policy: Policy, world: World, envs: Any, steps: int, success: float | None) -> Walked:
     """So many steps of one agent, in the same layouts for every agent."""
     tally = Tally(world)
-    for made in islice(walk(envs, policy, FRESH), max(1, steps // envs.num_envs)):
+    for made in islice(walk(envs, policy, EXPLORATION_SEED), max(1, steps // envs.num_envs)):
         tally.add(made.after)
     counts = tally.counts
     even = {kind: entropy(each, corrected=True) for kind, each in counts.items()}
@@ -178,8 +184,8 @@ def finding(walked: Sequence[Walked], sources: Sequence[Source], options: Explor
     said += f" ({met[most].label})" if met[most].kind == "range" else ""
     others = [name for name in RIVALS if name in names and name != most]
     said += "".join(f", {label(name)} {_with(met[name])}" for name in others[:2])
-    if won:
-        best = max(won, key=lambda name: won[name].point)
+    best = max(won, key=lambda name: won[name].point, default="")
+    if best and won[best].point > 0:
         said += f"; most success: {label(best)}, {percent(won[best].point, 0)}"
     return Finding(
         headline=said + ".",
@@ -250,16 +256,20 @@ def _plots(
     colours = slots(list(by_arm))
 
     def rows(found: dict[str, Interval], seeds: dict[str, list[float]]) -> list[Row]:
-        return [Row(label(n), f.point, f.low, f.high, seeds[n], colours[n]) for n, f in found.items()]
+        return [Row(label(n), f.point, f.low, f.high, colours[n], seeds[n]) for n, f in found.items()]
 
     note = "Rings are seeds, the dot is their interquartile mean, the bar its 95% interval (below 5 seeds: the range)."
     seen = {name: [float(w.met[DESCRIBED]) for w in each] for name, each in by_arm.items()}
     spread = {name: [w.entropy[DESCRIBED] for w in each] for name, each in by_arm.items()}
-    found = [Plot("Different descriptions", forest(rows(met, seen), "Different descriptions by arm"), note)]
-    found.append(Plot("Entropy of the visits, nats", forest(rows(even, spread), "Entropy of visits by arm"), note))
+    found = [
+        Plot("Different descriptions", dot_rows(rows(met, seen), "Different descriptions by arm", share=False), note)
+    ]
+    found.append(
+        Plot("Entropy of the visits, nats", dot_rows(rows(even, spread), "Entropy of visits by arm", share=False), note)
+    )
     if won:
         shares = {name: [w.success or 0.0 for w in by_arm[name]] for name in won}
-        found.append(Plot("Success", forest(rows(won, shares), "Success by arm", share=True), note))
+        found.append(Plot("Success", dot_rows(rows(won, shares), "Success by arm"), note))
     lines = [(s, _mean_curve(s, f"met_{DESCRIBED}")) for s in sources]
     drawn = [(label(s.name), colours[s.name], *curve) for s, curve in lines if curve is not None]
     if drawn:
@@ -306,7 +316,10 @@ def _differences(by_arm: dict[str, list[Walked]]) -> Table | None:
             ]
             if name != rival and all(pairs):
                 rows.append([label(name), label(rival), *(_with(p) for p in pairs if p is not None)])
-    note = "Paired by seed, which is the same layouts and first weights; an interval from 5 seeds on, else the range."
+    note = (
+        "Paired by seed, which is the same layouts and first weights; an interval from 5 seeds on, else the range. Each "
+        "number stands for itself: of twenty intervals about one leaves out 0 by chance."
+    )
     columns = ["arm", "against", "more descriptions", "more entropy, nats"]
     return Table("Differences", columns, rows, note) if rows else None
 
@@ -352,7 +365,8 @@ def _warnings(by_arm: dict[str, list[Walked]], sources: Sequence[Source]) -> lis
     found = []
     fewest = min(map(len, by_arm.values()))
     if fewest < MIN_SEEDS:
-        found.append(f"{fewest} seeds: ranges are shown, no intervals; {MIN_SEEDS} seeds and more allow a claim.")
+        seeds = "1 seed" if fewest == 1 else f"{fewest} seeds"
+        found.append(f"{seeds}: no intervals, ranges at most; {MIN_SEEDS} seeds and more allow a claim.")
     if not sources:
         found.append(
             "A world alone has no agents: this is a random policy. Train some for comparison: --exploration.train, or give "

@@ -74,6 +74,7 @@ class Granularity(Analysis):
     """The same task by coarse and fine actions: act, or give feedback?"""
 
     options = GranularityOptions
+    trains = True
 
     def find(self, subject: Subject, options: GranularityOptions) -> Finding:
         configs = list(planned(subject.config, levels(subject.config, options)))
@@ -178,7 +179,7 @@ def finding(subject: Subject, found: Sequence[Outcome]) -> Finding:
             "that are trained, beside agents of the task reward and a random policy."
         ),
         measures=measures,
-        plots=[Plot("Success", dot_rows(rows, None, "Success by kind of actions"), "Bars are 95% intervals.")],
+        plots=[Plot("Success", dot_rows(rows, "Success by kind of actions"), "Bars are 95% intervals.")],
         tables=[
             Table(
                 "Actions of an episode",

@@ -7,6 +7,7 @@ played again in a world that draws, and checked against what was seen.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -21,13 +22,12 @@ from plaudit.envs.base import World
 from plaudit.policies.base import Policy
 from plaudit.rewards.wrapper import RewardWrapper
 from plaudit.rollout import Recorder, Step, walk
+from plaudit.seeds import EVALUATION_SEED, HACKING_SEED
 from plaudit.stages.evaluate import make_agent
-from plaudit.stages.parts import EVALUATION_SEED, make_envs, make_route
+from plaudit.stages.parts import make_envs, make_route
 from plaudit.store import Run, read_table
 from plaudit.vector import observation_keys, rows, take
 
-HACKING_SEED = 900_000_000
-"""Fresh episodes' seeds start here, above evaluation's."""
 LONGEST = 2000
 """Steps after which an episode is left alone."""
 
@@ -87,6 +87,8 @@ class Arena:
     world: World
     arms: list[str]
     """Arms whose rewards are metered, the subject first."""
+    paying: Run
+    """The run whose rewards are metered: see :func:`plaudit.analyze.rewards.apart`."""
     recorder: Recorder | None = None
     """Keeps the steps of the subject's agents."""
     _events: dict[bytes, str] = field(default_factory=dict)
@@ -94,26 +96,28 @@ class Arena:
     def fresh(self, actors: list[tuple[str, int]], episodes: int) -> Iterator[list[Played]]:
         """So many fresh episodes of each agent, the same layouts for all."""
         copies = min(episodes, type(self.world).most_copies)
-        envs, meters = metered(self.run, self.world, make_envs(self.run.config.world, copies), self.arms)
-        for arm, seed in actors:
-            found = list[Played]()
-            while len(found) < episodes:
-                with make_agent(self.run, arm, seed, self.world) as policy:
-                    recorder = self.recorder if arm == self.arms[0] else None
-                    layout = HACKING_SEED + len(found)
-                    found += self._play(envs, meters, policy, Played(arm, seed, layout, True), recorder)
-            yield found[:episodes]
+        envs, meters = metered(self.paying, self.world, make_envs(self.run.config.world, copies), self.arms)
+        with contextlib.closing(envs):
+            for arm, seed in actors:
+                found = list[Played]()
+                while len(found) < episodes:
+                    with make_agent(self.run, arm, seed, self.world) as policy:
+                        recorder = self.recorder if arm == self.arms[0] else None
+                        layout = HACKING_SEED + len(found)
+                        found += self._play(envs, meters, policy, Played(arm, seed, layout, True), recorder)
+                yield found[:episodes]
 
     def recorded(self) -> list[Played]:
         """The run's recorded episodes of the subject, to their end."""
         arm, rows_ = self.arms[0], read_table(self.run.folder / "evaluate" / "examples.parquet")
         numbers = sorted({row["episode"] for row in rows_ if row["arm"] == arm})
-        envs, meters = metered(self.run, self.world, make_envs(self.run.config.world, 1), self.arms)
+        envs, meters = metered(self.paying, self.world, make_envs(self.run.config.world, 1), self.arms)
         found = list[Played]()
-        for number in numbers:
-            with make_agent(self.run, arm, 0, self.world) as policy:
-                start = Played(arm, 0, EVALUATION_SEED + 1000 + number, False)
-                found += self._play(envs, meters, policy, start, None)
+        with contextlib.closing(envs):
+            for number in numbers:
+                with make_agent(self.run, arm, 0, self.world) as policy:
+                    start = Played(arm, 0, EVALUATION_SEED + 1000 + number, False)
+                    found += self._play(envs, meters, policy, start, None)
         return found
 
     def _play(

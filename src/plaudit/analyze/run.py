@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from rich.table import Table as Lines
 
 from plaudit import registry
 from plaudit.analyze.base import Finding, Measure, Subject
-from plaudit.analyze.page import render
+from plaudit.analyze.page import index, render
 from plaudit.config import to_dict
 from plaudit.console import console
+from plaudit.errors import PlauditError
 from plaudit.report.words import number, percent
 from plaudit.store import atomic, explain_disk_errors, folder_lock, provenance, write_json
 
@@ -41,6 +43,25 @@ def analyze(name: str, subject: Subject, options: Any) -> Finding:
         with atomic(folder / "report.html") as file:
             file.write(render(name, subject, finding, record).encode("utf-8", errors="replace"))
     return finding
+
+
+def analyze_all(asked: Sequence[tuple[str, Subject, Any]], folder: Path) -> Path:
+    """One after the other, and a page over all of them; what cannot be made says why and stops none of the others."""
+    refused = dict[str, str]()
+    for name, subject, options in asked:
+        console.print(f"\n{name}: {registry.summary('analyses', name)}", markup=False)
+        try:
+            finding = analyze(name, subject, options)
+        except PlauditError as error:
+            refused[name] = str(error)
+            console.print(f"not here: {error}", markup=False)
+            continue
+        console.print(finding.headline, markup=False)
+        for warning in finding.warnings:
+            console.print(f"beware: {warning}", markup=False)
+    with explain_disk_errors(folder), atomic(folder / "index.html") as file:
+        file.write(index(asked[0][1].name, folder, refused).encode("utf-8", errors="replace"))
+    return folder / "index.html"
 
 
 def show(finding: Finding, folder: Path) -> None:

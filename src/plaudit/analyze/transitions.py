@@ -21,10 +21,9 @@ from plaudit.envs.base import World
 from plaudit.finetune.gather import Noisy
 from plaudit.policies.random import RandomPolicy
 from plaudit.rollout import Step, episode_steps, replays
+from plaudit.seeds import PROBE_SEED, room
 from plaudit.stages.parts import make_expert
 
-PROBE_SEED = 750_000_000
-"""Seeds of the probes' episodes start here: above calibration's, below evaluation's."""
 COPIES = 8
 """Copies of the world in which other actions are tried."""
 SAMPLED = 32
@@ -77,7 +76,7 @@ def play(
     has, found = world.expert() is not None, list[Transition]()
     for number in range(episodes):
         expert = has and number % 2 == 1
-        own = PROBE_SEED + 10_000 * seed + number
+        own = PROBE_SEED + (10_000 * seed + number) % room("dynamics")
         random = RandomPolicy(world.action_space, own)
         policy: Any = Noisy(make_expert(world), random, 1.0 - expert, own) if has else random
         steps, advice = list[Step](), list[Any]()

@@ -26,7 +26,8 @@ from plaudit.finetune.settings import FinetuneConfig
 from plaudit.policies.base import Policy
 from plaudit.policies.random import RandomPolicy
 from plaudit.rollout import episode_steps
-from plaudit.stages.parts import FINETUNE_SEED, load_agent, make_expert, world_choices
+from plaudit.seeds import FINETUNE_SEED, room
+from plaudit.stages.parts import load_agent, make_expert, world_choices
 
 Part = Literal["train", "held_out"]
 PARTS: tuple[Part, ...] = ("train", "held_out")
@@ -34,7 +35,7 @@ EXPERTS = ("expert", "noisy")
 """Sources that need the world's expert."""
 NOISE = 1 / 3
 """Share of a noisy expert's actions that are random."""
-SEEDS = 100_000_000
+SEEDS = room("finetune")
 """Seeds that belong to fine-tuning."""
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from plaudit.errors import LeakError
 from plaudit.finetune.gather import PARTS, SEEDS
 from plaudit.finetune.rows import Row, load_rows, of
-from plaudit.stages.parts import FINETUNE_SEED
+from plaudit.seeds import FINETUNE_SEED
 
 SHOWN = 5
 """Offending items that the error's message shows."""

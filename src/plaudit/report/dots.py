@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from plaudit.report.canvas import Canvas, ticks
+from plaudit.report.canvas import Canvas, padded, short, ticks
 
 PITCH = 30
 """Height of a row."""
@@ -22,13 +22,15 @@ class Row:
     label: str
     """What it is."""
     value: float
-    """Where the dot stands, 0 to 1."""
+    """Where the dot stands."""
     low: float | None = None
     """Lower end of the bar; None for none."""
     high: float | None = None
     """Its upper end."""
     slot: int = 0
     """Colour."""
+    seeds: Sequence[float] = ()
+    """What each seed came to: rings."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,16 @@ class Spot:
     """Colour."""
 
 
-def dot_rows(rows: Sequence[Row], chance: float | None, title: str) -> Markup:
-    """A dot and a bar for each row, from 0 to 100%; ``chance`` is a line through all. A row's label stands above it."""
-    canvas = Canvas((0, 1), (0, 1), width=520, height=PITCH * len(rows) + 50, left=14, top=6, bottom=40, right=18)
-    canvas.axes(ticks(0, 1), [], _percent, _percent)
+def dot_rows(rows: Sequence[Row], title: str, chance: float | None = None, share: bool = True) -> Markup:
+    """A dot, a bar and rings for each row; ``chance`` is a line through all. A row's label stands above it.
+
+    From 0 to 100%; where it is no ``share``, from 0 to the largest.
+    """
+    reach = [v for row in rows for v in (row.value, row.low, row.high, *row.seeds) if v is not None]
+    end = 1.0 if share else padded([0.0, *reach])[1]
+    written: Callable[[float], str] = _percent if share else short
+    canvas = Canvas((0, end), (0, 1), width=520, height=PITCH * len(rows) + 50, left=14, top=6, bottom=40, right=18)
+    canvas.axes(ticks(0, end), [], written, written)
     base = canvas.height - canvas.bottom
     if chance is not None:
         canvas.parts.append(f'<path class="floor" d="M{canvas.px(chance):.1f} {canvas.top}V{base}"/>')
@@ -59,6 +67,9 @@ def dot_rows(rows: Sequence[Row], chance: float | None, title: str) -> Markup:
         if row.low is not None and row.high is not None:
             ends = canvas.px(row.low), canvas.px(row.high)
             canvas.parts.append(f'<path class="bar c{row.slot}" d="M{ends[0]:.1f} {at}H{ends[1]:.1f}"/>')
+        canvas.parts += [
+            f'<circle class="ring c{row.slot}" cx="{canvas.px(seed):.1f}" cy="{at}" r="4"/>' for seed in row.seeds
+        ]
         canvas.parts.append(f'<circle class="dot c{row.slot}" cx="{canvas.px(row.value):.1f}" cy="{at}" r="4"/>')
     return canvas.svg(title)
 

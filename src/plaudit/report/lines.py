@@ -12,6 +12,8 @@ from plaudit.report.curves import Point
 
 ROW = 20
 """Height of a line's name."""
+APART = 15
+"""Least distance of two names at the ends of lines."""
 
 
 @dataclass(frozen=True)
@@ -63,4 +65,21 @@ def lines(
                 f'<circle class="dot {css}" cx="{canvas.px(p.x):.1f}" cy="{canvas.py(p.y):.1f}" r="4"/>'
                 for p in each.points
             ]
+    return canvas.svg(title)
+
+
+def named_lines(series: Sequence[tuple[str, int, Sequence[float], Sequence[float]]], title: str) -> Markup:
+    """A line for each ``(name, colour, xs, ys)``, its name at its end: for more than there are colours to tell apart."""
+    xs = [x for _, _, points, _ in series for x in points]
+    ys = [y for _, _, _, points in series for y in points]
+    canvas = Canvas((0, max(xs)), (0, padded([0.0, *ys])[1]), width=560, height=340, right=170)
+    canvas.axes(ticks(*canvas.x, 3), ticks(*canvas.y, 4), short, short)
+    last = -1e9
+    for name, slot, points, values in sorted(series, key=lambda each: -each[3][-1]):
+        canvas.path(points, values, f"line thin c{slot}")
+        last = max(canvas.py(values[-1]), last + APART)
+        at = canvas.width - canvas.right + 8
+        canvas.parts.append(
+            f'<text class="name" x="{at}" y="{last:.1f}" dy=".35em" text-anchor="start">{escape(name)}</text>'
+        )
     return canvas.svg(title)

@@ -5,7 +5,8 @@ Each direction gets a verdict. With ``d`` a difference of success (or of what wa
 * ``ahead``: yes where the first is ahead by :func:`plaudit.analysis.claims.contest` (the interval of d leaves out zero, an
   exact rank test has p < 0.05, five seeds or more); no where the second is; else open.
 * ``not behind``: yes where the lower end of d is above minus the margin; no where the upper end is below it; else open.
-* ``ahead somewhere``: yes where it is ``ahead`` in one step at least; no where no step says so; open while one is missing.
+* ``ahead somewhere``: yes where it is ``ahead`` in one step at least, with p < 0.05 divided by their number, since each is
+  another chance; no where no step says so; missing while one is.
 * ``above``, ``below``: yes where the measured interval is wholly on that side of a number that was fixed beforehand (that
   of chance, or a margin of ours); no where it is wholly on the other; else open.
 * ``within``: yes where the interval is wholly inside; no where it is wholly outside; else open.
@@ -23,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from plaudit.analysis.claims import contest
+from plaudit.analysis.claims import LEVEL, contest
 from plaudit.reproduce.recipe import Check
 
 Said = Literal["yes", "no", "open", "missing"]
@@ -78,20 +79,20 @@ def status(verdicts: Sequence[Verdict]) -> Status:
     return "not run" if not said or "missing" in said else "not"
 
 
-def judge(check: Check, evidence: Mapping[str, Evidence]) -> Verdict:
-    """One direction, by what its steps have left."""
+def judge(check: Check, evidence: Mapping[str, Evidence], chances: int = 1) -> Verdict:
+    """One direction, by what its steps have left; ``chances``: of so many like it one would do."""
     if check.kind == "ahead somewhere":
         return _somewhere(check, evidence)
     lacking = [name for name in (check.step, check.other) if name and name not in evidence]
     if lacking:
         return Verdict(check, "missing", why=f"the step {lacking[0]} is not finished")
     first, second = evidence[check.step], evidence[check.other or check.step]
-    return (
-        _of_arms(check, first, second) if check.kind in ("ahead", "not behind") else _of_results(check, first, second)
-    )
+    if check.kind in ("ahead", "not behind"):
+        return _of_arms(check, first, second, chances)
+    return _of_results(check, first, second)
 
 
-def _of_arms(check: Check, first: Evidence, second: Evidence) -> Verdict:
+def _of_arms(check: Check, first: Evidence, second: Evidence, chances: int = 1) -> Verdict:
     scores, others = (e.scores.get(check.column, {}).get(a) for e, a in ((first, check.first), (second, check.second)))
     if not scores or not others:
         name = check.second if scores else check.first
@@ -106,14 +107,14 @@ def _of_arms(check: Check, first: Evidence, second: Evidence) -> Verdict:
         margin = check.than * (1.0 if check.column == "success" else abs(sum(others.values()) / len(others)))
         said: Said = "open" if few else "yes" if d.low > -margin else "no" if d.high < -margin else "open"
         return Verdict(check, said, figures, few)
-    if not found.is_claim:
+    if not found.is_claim or chances * found.p >= LEVEL:
         return Verdict(check, "open", figures, few)
     return Verdict(check, "yes" if found.order == "ahead" else "no", figures)
 
 
 def _somewhere(check: Check, evidence: Mapping[str, Evidence]) -> Verdict:
     parts = [
-        judge(Check(check.what, "ahead", step=name, first=check.first, second=check.second), evidence)
+        judge(Check(check.what, "ahead", step=name, first=check.first, second=check.second), evidence, len(check.steps))
         for name in check.steps
     ]
     figures = tuple((name, v.figures[0][1]) for name, v in zip(check.steps, parts, strict=True) if v.figures)

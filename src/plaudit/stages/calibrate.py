@@ -13,7 +13,8 @@ from plaudit.judging.calibrate import Calibration, known_pairs, measure
 from plaudit.policies.random import RandomPolicy
 from plaudit.rollout import distinct_descriptions
 from plaudit.routes.pictures import images
-from plaudit.stages.parts import CALIBRATION_SEED, make_envs, make_world, open_shared_llm
+from plaudit.seeds import CALIBRATION_SEED
+from plaudit.stages.parts import make_envs, make_world, open_shared_llm
 from plaudit.world_file import title
 
 

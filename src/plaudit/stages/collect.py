@@ -17,7 +17,8 @@ from plaudit.policies.base import Policy
 from plaudit.prompts import MAX_OBSERVATION
 from plaudit.recording import save_recording
 from plaudit.rollout import Recorder, distinct_descriptions
-from plaudit.stages.parts import COLLECT_SEED, make_envs, make_policy, make_world, open_llm
+from plaudit.seeds import COLLECT_SEED
+from plaudit.stages.parts import make_envs, make_policy, make_world, open_llm
 from plaudit.store import Run, save_tree, write_table
 from plaudit.vector import stack
 

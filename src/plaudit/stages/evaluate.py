@@ -23,8 +23,8 @@ from plaudit.policies.llm import LLMPolicy
 from plaudit.policies.trained import TrainedPolicy
 from plaudit.rewards.base import RewardFn, Transitions
 from plaudit.rollout import Episode, Step, record_episode, run_episodes
+from plaudit.seeds import EVALUATION_SEED
 from plaudit.stages.parts import (
-    EVALUATION_SEED,
     arms,
     evaluation_envs,
     llm_spend,

@@ -28,8 +28,9 @@ from plaudit.policies.random import RandomPolicy
 from plaudit.rollout import Recorder, walk
 from plaudit.routes.base import Met
 from plaudit.routes.direct import words
+from plaudit.seeds import CALIBRATION_SEED
 from plaudit.stages.arms import Arm
-from plaudit.stages.parts import CALIBRATION_SEED, cores, evaluation_envs, make_route, make_world, open_shared_llm
+from plaudit.stages.parts import cores, evaluation_envs, make_route, make_world, open_shared_llm
 from plaudit.world_file import title
 
 SAMPLE = 12

@@ -30,7 +30,8 @@ from plaudit.errors import ConfigError, MissingExtraError, StoreError
 from plaudit.policies.base import Policy
 from plaudit.recording import Recording, load_recording
 from plaudit.rollout import Recorder, walk
-from plaudit.stages.parts import COLLECT_SEED, make_envs, make_expert, make_policy, make_world, settled, world_choices
+from plaudit.seeds import COLLECT_SEED
+from plaudit.stages.parts import make_envs, make_expert, make_policy, make_world, settled, world_choices
 from plaudit.store import Run, explain_disk_errors
 from plaudit.vector import take
 from plaudit.world_file import title

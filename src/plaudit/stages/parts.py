@@ -28,11 +28,6 @@ from plaudit.stages.models import make_llm as make_llm
 from plaudit.store import Run
 from plaudit.world_file import split_task
 
-EVALUATION_SEED = 800_000_000
-"""Evaluation's seeds start here; training's end below 500 million, collecting's, fine-tuning's and so on lie between."""
-COLLECT_SEED = 500_000_000
-FINETUNE_SEED = 600_000_000
-CALIBRATION_SEED = 700_000_000
 DESCRIBED = ("observation", "first", "second")
 """Fields of judging prompts that hold a description; prompts for pictures alone have none of them."""
 

@@ -20,6 +20,7 @@ from plaudit.envs.base import World
 from plaudit.errors import ConfigError
 from plaudit.rewards.base import RewardFn
 from plaudit.rollout import Step, episode_steps
+from plaudit.seeds import PLAY_SEED
 from plaudit.stages.evaluate import step_rewards
 from plaudit.stages.parts import make_route, make_world, settled
 from plaudit.stages.play_actor import Quit, actor, check_same_world, said, usual
@@ -30,8 +31,6 @@ from plaudit.world_file import title as named
 if TYPE_CHECKING:
     from plaudit.stages.film import Film
 
-PLAY_SEED = 900_000_000
-"""Episodes' seeds start here, beyond those of training, collecting and evaluation."""
 USUAL_FPS = 5.0
 """Pictures per second of a recording, where the world does not say."""
 

@@ -12,8 +12,9 @@ from plaudit.config import RunConfig
 from plaudit.console import progress
 from plaudit.errors import BudgetError
 from plaudit.rollout import record_episode
+from plaudit.seeds import EVALUATION_SEED
 from plaudit.stages.evaluate import make_agent, png, step_rewards
-from plaudit.stages.parts import EVALUATION_SEED, make_route, make_world
+from plaudit.stages.parts import make_route, make_world
 
 if TYPE_CHECKING:
     from plaudit.stages.board import Entry

@@ -1,0 +1,65 @@
+"""A run's rewards, looked at afterwards and without touching the run.
+
+A reward that still asks a model (``fit.online``) writes what it asks into a ledger: here one of the analysis' own. What
+changed while agents were trained is not kept as it was and cannot be paid again: random network distillation is left out,
+of a reward that was judged again beside the training the one before it is meant, and both are said.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from plaudit.report.words import label
+from plaudit.store import PEOPLE, Run, explain_disk_errors
+
+if TYPE_CHECKING:
+    from plaudit.analyze.base import Subject
+
+MADE = ("collect", "annotate", "fit")
+"""Stages that a reward is made of."""
+LEARNING = ("rnd",)
+"""Rewards that learn from what they meet."""
+
+
+def apart(subject: Subject, run: Run) -> Run:
+    """The run; where its reward still asks a model, one whose ledger lies in the analysis' own folder."""
+    if not run.config.fit.online:
+        return run
+    found = Run(subject.folder / "reward", run.config)
+    borrow(run, found)
+    return found
+
+
+def borrow(run: Run, part: Run) -> None:
+    """Links in ``part`` to what its reward is made of in ``run``, and a copy of the labels that it may be fitted to."""
+    with explain_disk_errors(part.folder):
+        part.folder.mkdir(parents=True, exist_ok=True)
+        for stage in MADE:
+            link, target = part.folder / stage, run.folder / stage
+            if target.is_dir() and not link.exists():
+                link.symlink_to(os.path.relpath(target.resolve(), part.folder.resolve()), target_is_directory=True)
+        if (run.folder / PEOPLE).is_dir():
+            shutil.copytree(run.folder / PEOPLE, part.folder / PEOPLE, dirs_exist_ok=True)
+
+
+def payable(arms: Sequence[str]) -> list[str]:
+    """Those whose reward can be paid for any episode, at any time."""
+    return [arm for arm in arms if arm not in LEARNING]
+
+
+def caveats(run: Run, arms: Sequence[str]) -> list[str]:
+    """What is not the reward that agents were paid."""
+    said = [
+        f"{label(arm)} changes with what it meets in training and is not kept: its agents are left out."
+        for arm in arms
+        if arm in LEARNING
+    ]
+    if run.config.online.beside:
+        said.append(
+            "The reward was judged again beside the training: what is looked at is the one from before it, while the "
+            "agents were paid a later one."
+        )
+    return said
