@@ -20,6 +20,7 @@ from plaudit.errors import ConfigError, JudgeFailedError, PlauditError
 from plaudit.llms.ledger import Ledger, LedgerLLM
 from plaudit.llms.local import LocalLLM
 from plaudit.llms.scripted import ScriptedLLM
+from plaudit.report import build, words
 from plaudit.rewards.base import Transitions
 from plaudit.rewards.beside import AHEAD, Annotator, Answer, ChangingReward, ChangingRewardWrapper, Fitted, read_log
 from plaudit.rewards.preference import PreferenceReward
@@ -316,6 +317,14 @@ def test_a_judge_beside_has_a_processor_kept_free_where_it_works_more_than_a_lit
     assert [at_once(share, 4) for share in (1.0, 0.5, 0.3, 0.15)] == [2, 2, 3, 4]
     assert [at_once(share, 2) for share in (1.0, 0.5, 0.16, 0.15)] == [1, 1, 1, 2]
     assert at_once(1.0, 1) == 1 and at_once(1.0, 2, workers=2) == 2 and at_once(1.0, 2, arm="task") == 2
+
+
+def test_the_lag_is_told_in_words_and_stands_in_the_report():
+    late = {"answers": 1043, "failed": 0, "used": 32, "lag_steps": 61440.0, "lag_seconds": 4.25}
+    said = "1,043 new observations, 32 of them trained on, 61,440 steps (4.25 s) after they were met (median)"
+    assert words.judged_beside(late) == said
+    assert build._did("train", {"agents": 2, "online": late}) == f"2 agents, judged beside: {said}"
+    assert "larger --online.share" in words.judged_beside({**late, "used": 0, "lag_steps": None})
 
 
 def test_a_judge_that_ends_is_told_with_its_last_word(run):

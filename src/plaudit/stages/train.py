@@ -107,17 +107,12 @@ def _online(run: Run) -> dict[str, Any]:
     config = run.config
     if not judged_beside(config, config.route):
         return {}
+    from plaudit.report import words
     from plaudit.routes.beside import summary
 
     seeds = range(config.train.seeds)
     found = summary([run.folder / "train" / f"{config.route}-{seed}" for seed in seeds])
-    if found["lag_steps"] is None:
-        said = "none in time to train on: longer training, or a larger --online.share"
-    else:
-        seconds = "" if found["lag_seconds"] is None else f" ({found['lag_seconds']:g} s)"
-        lag = f"{found['lag_steps']:,.0f} steps{seconds} after they were met (median)"
-        said = f"{found['used']:,} of them trained on, {lag}"
-    console.print(f"judged beside training: {found['answers']:,} new observations, {said}")
+    console.print(f"judged beside training: {words.judged_beside(found)}")
     return {"online": found}
 
 
