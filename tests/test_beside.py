@@ -249,7 +249,11 @@ def test_the_reward_learns_what_is_judged_beside_and_a_restart_asks_nothing(run,
     serve(first, [json.dumps({"ask": NEW[:10]}), json.dumps({"ask": NEW[10:18]})], said.append)
     answers = [each for line in said if "answers" in line for each in line["answers"]]
     assert [text for text, *_ in answers] == NEW[:18] and all(value is not None for _, value, _ in answers)
-    assert [line["fitted"] for line in said if "fitted" in line] == [8, 14]  # by portions of 4, every 5 answers or more
+    assert [line["fitted"] for line in said if "fitted" in line] == [
+        4,
+        8,
+        14,
+    ]  # by portions of 4: early, then every 5 answers or more
     umbrella, lamp, teapot, sponge = first.model(unseen)
     assert min(umbrella, teapot) > max(lamp, sponge) + 0.3  # of those that it was not asked about, too
     tree = load_tree(folder / "online.safetensors")

@@ -169,7 +169,7 @@ class OnlineConfig:
     share: float = 0.5
     """Of the time, how much the judge beside works, on one thread; above 0.15 a processor is kept free for it."""
     refit: int = 16
-    """New answers after which the reward model is fitted again, from where it stands."""
+    """New answers after which the reward model is fitted again, from where it stands; at first already after 4 and 8."""
     steps: int = 60
     """Gradient steps of each such fit."""
 

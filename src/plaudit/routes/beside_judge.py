@@ -167,7 +167,8 @@ def serve(judging: Judging, lines: Iterable[str], tell: Callable[[dict[str, Any]
         for start in range(0, len(texts), PORTION):
             before = judging.clock()
             tell({"answers": judging.answer(texts[start : start + PORTION])})
-            if judging.answers - judging.fitted >= online.refit:
+            # The first fits come early, for what is learnt from few answers is learnt while it still matters.
+            if judging.answers - judging.fitted >= min(online.refit, max(PORTION, judging.fitted)):
                 judging.refit()
                 tell({"fitted": judging.answers})
             time.sleep((judging.clock() - before) * (1 / online.share - 1))
