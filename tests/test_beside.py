@@ -1,11 +1,13 @@
 """Judged beside the training: what is asked, what is learnt, how late it is, and what a kill may not lose."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,16 +18,19 @@ from plaudit.config import RunConfig, from_dict
 from plaudit.config_rules import validate
 from plaudit.errors import ConfigError, JudgeFailedError, PlauditError
 from plaudit.llms.ledger import Ledger, LedgerLLM
+from plaudit.llms.local import LocalLLM
 from plaudit.llms.scripted import ScriptedLLM
+from plaudit.report import build, words
 from plaudit.rewards.base import Transitions
 from plaudit.rewards.beside import AHEAD, Annotator, Answer, ChangingReward, ChangingRewardWrapper, Fitted, read_log
 from plaudit.rewards.preference import PreferenceReward
 from plaudit.rewards.reward_net import RewardModel
 from plaudit.rewards.shaping import Shaping
 from plaudit.rewards.wrapper import RewardWrapper
+from plaudit.routes import beside_judge
 from plaudit.routes.beside import JudgeProcess
 from plaudit.routes.beside_judge import AGAINST, Judging, serve
-from plaudit.stages import parts, run_stages
+from plaudit.stages import parts, run_stages, train
 from plaudit.store import Run, load_tree, read_table
 
 NEW = [
@@ -114,9 +119,40 @@ def test_no_more_is_asked_than_is_wanted_and_not_too_much_at_once():
     right(envs, 39)
     annotator.between(1)
     assert len(judge.asked) == AHEAD
+    annotator.between(2)
+    assert len(judge.asked) == 3 * AHEAD  # it had run dry: twice as many are with it now
     for i in range(5):
-        annotator.between(2 + i)
+        annotator.between(3 + i)
     assert len(judge.asked) == 30 == len(set(judge.asked)) and annotator.between(9)["online_waiting"] > 0
+
+
+class OneByOne:
+    """A judge who answers ``pace`` questions between two looks."""
+
+    def __init__(self):
+        self.waiting, self.pace = [], 10**9
+
+    def ask(self, texts):
+        self.waiting += texts
+
+    def news(self):
+        now, self.waiting = self.waiting[: self.pace], self.waiting[self.pace :]
+        return [Answer(text, 1.0) for text in now]
+
+
+def test_a_slow_judge_has_few_questions_with_it_so_that_what_is_new_is_not_judged_last():
+    envs, _, annotator = set_up()
+    judge = annotator.judge = OneByOne()
+    envs.reset(seed=0)
+    envs.reward_fn.first |= {f"lamp {i}": (0, 0.0) for i in range(500)}
+    annotator.most, steps = 500, 0
+    for _ in range(3):
+        annotator.between(steps := steps + 1)
+    assert len(judge.waiting) == 4 * AHEAD
+    judge.pace = 1
+    for _ in range(60):
+        annotator.between(steps := steps + 1)
+    assert len(judge.waiting) == AHEAD
 
 
 def test_an_exchange_changes_the_reward_and_not_its_scale():
@@ -213,7 +249,11 @@ def test_the_reward_learns_what_is_judged_beside_and_a_restart_asks_nothing(run,
     serve(first, [json.dumps({"ask": NEW[:10]}), json.dumps({"ask": NEW[10:18]})], said.append)
     answers = [each for line in said if "answers" in line for each in line["answers"]]
     assert [text for text, *_ in answers] == NEW[:18] and all(value is not None for _, value, _ in answers)
-    assert [line["fitted"] for line in said if "fitted" in line] == [8, 14]  # by portions of 4, every 5 answers or more
+    assert [line["fitted"] for line in said if "fitted" in line] == [
+        4,
+        8,
+        14,
+    ]  # by portions of 4: early, then every 5 answers or more
     umbrella, lamp, teapot, sponge = first.model(unseen)
     assert min(umbrella, teapot) > max(lamp, sponge) + 0.3  # of those that it was not asked about, too
     tree = load_tree(folder / "online.safetensors")
@@ -224,6 +264,71 @@ def test_the_reward_learns_what_is_judged_beside_and_a_restart_asks_nothing(run,
     assert again.texts == first.texts and np.allclose(again.model(unseen), first.model(unseen), atol=1e-3)
     if protocol == "pairwise":
         assert len(again.pairs) == len(first.pairs) and len(llm.asked) == 2 * AGAINST * 18
+
+
+@pytest.mark.parametrize("share", [1.0, 0.25, 0.05])
+def test_it_takes_its_share_of_a_processor_and_no_more(run, monkeypatch, share):
+    """What it works against what it sleeps."""
+    run, slept = run(), list[float]()
+    run.config = dataclasses.replace(run.config, online=dataclasses.replace(run.config.online, share=share))
+    judging = Judging(run, run.stage("train/preference-0"), ScriptedLLM(score=likes), "g", [])
+    monkeypatch.setattr(
+        beside_judge,
+        "time",
+        SimpleNamespace(process_time=time.process_time, perf_counter=time.perf_counter, sleep=slept.append),
+    )
+    before = time.process_time()
+    serve(judging, [json.dumps({"ask": NEW})], lambda line: None)
+    worked = time.process_time() - before
+    assert len(slept) == 5 and worked / (worked + sum(slept)) == pytest.approx(share, rel=0.2)
+
+
+def test_the_prompt_is_read_before_the_trainer_begins_and_nothing_is_kept_of_it(run):
+    """The judge of a model in this process says that it is ready with its prompt read; a server is not asked for that."""
+    run, order = run(), list[str]()
+
+    class Here(ScriptedLLM, LocalLLM):
+        clear = prompt_tokens = answer_tokens = _text = _ends = _run = None
+        choose = ScriptedLLM.choose
+
+        def __init__(self):
+            super().__init__(score=lambda request: order.append("asked") or likes(request))
+
+    ledger = Ledger(run.folder / "other.sqlite")
+    for model, expected in ((Here(), ["asked", "ready"]), (ScriptedLLM(score=likes), ["ready"])):
+        judging = Judging(run, run.stage("train/preference-0"), LedgerLLM(model, ledger), "g", [])
+        order.clear()
+        serve(judging, [], lambda line: order.extend(line))
+        assert order == expected and judging.answers == 0
+    assert ledger.spend().answers == 0
+
+
+def test_a_judge_beside_has_a_processor_kept_free_where_it_works_more_than_a_little(run, monkeypatch):
+    run = run()
+    config = run.config
+
+    def at_once(share, cores, workers=0, arm="preference"):
+        online = dataclasses.replace(config.online, share=share)
+        run.config = dataclasses.replace(
+            config, online=online, train=dataclasses.replace(config.train, seeds=9, controls=("task",))
+        )
+        monkeypatch.setattr(train, "cores", lambda: cores)
+        todo, running = [job for job in train.jobs(run) if job.arm == arm], []
+        while todo and train._has_room(todo[0], running, workers):
+            running.append(todo.pop(0))
+        return len(running)
+
+    assert [at_once(share, 4) for share in (1.0, 0.5, 0.3, 0.15)] == [2, 2, 3, 4]
+    assert [at_once(share, 2) for share in (1.0, 0.5, 0.16, 0.15)] == [1, 1, 1, 2]
+    assert at_once(1.0, 1) == 1 and at_once(1.0, 2, workers=2) == 2 and at_once(1.0, 2, arm="task") == 2
+
+
+def test_the_lag_is_told_in_words_and_stands_in_the_report():
+    late = {"answers": 1043, "failed": 0, "used": 32, "lag_steps": 61440.0, "lag_seconds": 4.25}
+    said = "1,043 new observations, 32 of them trained on, 61,440 steps (4.25 s) after they were met (median)"
+    assert words.judged_beside(late) == said
+    assert build._did("train", {"agents": 2, "online": late}) == f"2 agents, judged beside: {said}"
+    assert "larger --online.share" in words.judged_beside({**late, "used": 0, "lag_steps": None})
 
 
 def test_a_judge_that_ends_is_told_with_its_last_word(run):

@@ -167,9 +167,9 @@ class OnlineConfig:
     questions: int = 1000
     """New observations of each agent that are judged, at most."""
     share: float = 0.5
-    """Of the time, how much the judge beside works; it runs on one thread and gives way to everything else."""
+    """Of the time, how much the judge beside works, on one thread; above 0.15 a processor is kept free for it."""
     refit: int = 16
-    """New answers after which the reward model is fitted again, from where it stands."""
+    """New answers after which the reward model is fitted again, from where it stands; at first already after 4 and 8."""
     steps: int = 60
     """Gradient steps of each such fit."""
 
@@ -277,7 +277,7 @@ class TrainConfig:
     algorithm: Literal["ppo", "sac"] = "ppo"
     """'ppo', for every world; 'sac' for continuous actions where a step of the world is dear (extra sac)."""
     workers: int = 0
-    """Processes; 0 takes one for each processor this process may use."""
+    """Processes; 0 takes one for each processor this process may use, fewer where judges work beside (online.share)."""
     steps: int = 204_800
     """Environment steps of each agent, rounded up to whole updates (num_envs x horizon)."""
     num_envs: int = 64

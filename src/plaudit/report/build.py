@@ -128,7 +128,10 @@ def _did(stage: str, summary: dict[str, Any]) -> str:
         "evaluate": (("episodes", "episodes of each agent"),),
     }
     known = [(summary.get(key), what) for key, what in parts.get(stage, ())]
-    return ", ".join(f"{words.count(value)} {what}" for value, what in known if value is not None)
+    said = [f"{words.count(value)} {what}" for value, what in known if value is not None]
+    if beside := summary.get("online"):
+        said.append(f"judged beside: {words.judged_beside(beside)}")
+    return ", ".join(said)
 
 
 def shaping(config: RunConfig) -> list[tuple[str, str]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from plaudit.report.tables import known
 
@@ -127,3 +128,13 @@ FILTERS: dict[str, Callable[..., str]] = {
     f.__name__: f for f in (label, percent, number, count, compact, money, duration, signed)
 }
 """For the template."""
+
+
+def judged_beside(found: Mapping[str, Any]) -> str:
+    """What the judge beside a training came to (:func:`plaudit.routes.beside.summary`), and how late it was."""
+    answers = f"{count(found['answers'])} new observations"
+    if found["lag_steps"] is None:
+        return f"{answers}, none in time to train on: longer training, or a larger --online.share"
+    seconds = "" if found["lag_seconds"] is None else f" ({found['lag_seconds']:g} s)"
+    lag = f"{count(round(found['lag_steps']))} steps{seconds} after they were met (median)"
+    return f"{answers}, {count(found['used'])} of them trained on, {lag}"

@@ -33,8 +33,9 @@ from plaudit.rewards.shaping import Shaping
 from plaudit.rewards.wrapper import RewardWrapper
 from plaudit.vector import rows
 
-AHEAD = 16
-"""Questions that are with the judge at once: what it has to do until the trainer next looks."""
+AHEAD = 8
+"""Questions that are with the judge at once, to begin with: few, so that what is met last can be asked first. Where the
+judge has run dry when the trainer looks, twice as many; where most are still there, half."""
 
 
 @dataclass(frozen=True)
@@ -211,16 +212,22 @@ class Annotator:
         self._waiting: dict[str, list[str]] = {}
         self._met: dict[str, tuple[str, int, float]] = {}
         self._out: set[str] = set()
+        self._ahead = AHEAD
         self._steps = 0
 
     def between(self, steps: int) -> dict[str, Any]:
         """Take what has come, ask what is new; returns what the learning curve is to say of it."""
-        lags = list[Asked]()
+        lags, had, before = list[Asked](), len(self._out), len(self.asked)
         for one in self.judge.news():
             if isinstance(one, Answer):
                 self._answered(one, steps)
             else:
                 lags += self.use(one, steps)
+        came = len(self.asked) - before
+        if had and came >= had:
+            self._ahead = 2 * self._ahead
+        elif 2 * came < had:
+            self._ahead = max(AHEAD, self._ahead // 2)
         self._notice()
         self._ask()
         self._steps = steps
@@ -276,7 +283,7 @@ class Annotator:
 
     def _ask(self) -> None:
         """Of the event that was judged least, what was met last: what is new of kind comes first, then what is recent."""
-        room, texts = min(AHEAD - len(self._out), self.most - len(self.asked) - len(self._out)), list[str]()
+        room, texts = min(self._ahead - len(self._out), self.most - len(self.asked) - len(self._out)), list[str]()
         while len(texts) < room and self._waiting:
             event = min(self._waiting, key=lambda name: self._by_event[name])
             texts.append(self._waiting[event].pop())

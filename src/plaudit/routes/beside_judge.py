@@ -1,8 +1,12 @@
-"""The judge's own process beside a trainer: asks in small portions at low priority, and fits the reward to the answers.
+"""The judge's own process beside a trainer: asks in small portions and fits the reward to the answers.
 
 Run by :class:`plaudit.routes.beside.JudgeProcess` as ``python -m plaudit.routes.beside_judge RUN/train/ARM-SEED``; speaks
-lines of JSON. Answers go into the run's ledger, so that a kill loses none and another agent asks nothing again. It runs on
-one thread, gives way to every other process (nice), and sleeps so that it works no more than ``online.share`` of the time.
+lines of JSON. Answers go into the run's ledger, so that a kill loses none and another agent asks nothing again.
+
+It runs on one thread and works ``online.share`` of the time: at the priority of its trainer, for a judge that gives way to
+everybody (nice) is starved wherever processors are taken, and sleeping in proportion to the time that a portion took. Where
+it has to share a processor, a portion takes longer and so does the sleep: a trainer there loses half of the share, no more.
+What is read only once, the prompt's examples, is read before the first question.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from numpy.typing import NDArray
 from plaudit.judging import selection
 from plaudit.judging.scorer import Scorer, preferences
 from plaudit.llms.base import LLM
+from plaudit.llms.local import LocalLLM
 from plaudit.rewards import bradley_terry, regression
 from plaudit.rewards.fitting import FitOptions
 from plaudit.rewards.reward_net import RewardModel
@@ -33,9 +38,7 @@ from plaudit.routes.beside import NETS
 from plaudit.store import Run, load_tree, save_tree
 
 PORTION = 4
-"""Questions that are asked at once: what a trainer on the same processor feels of it is short."""
-NICE = 12
-"""Where processors are taken, it gets about a fifteenth of one beside a trainer; where one is free, all of it."""
+"""Questions that are asked at once: answers come soon, and what a trainer on the same processor feels of it is short."""
 AGAINST = 2
 """Earlier observations that a new one is compared with, where the protocol asks about two."""
 
@@ -74,6 +77,20 @@ class Judging:
         self.answers += len(said)
         return said
 
+    def warm_up(self) -> None:
+        """Have a model in this process read what every prompt begins with, by a question that is answered already: with
+        the embedded model that takes as long as 20 questions. No answer of it is kept; no server is asked."""
+        if (inner := self._here()) and self.texts:
+            if self.scores:
+                self.protocol.judge(inner, self.goal, self.texts[:1])
+            else:
+                self.protocol.compare(inner, self.goal, [(self.texts[0], self.texts[-1])])
+
+    def clock(self) -> float:
+        """What it works, in seconds: of a model in this process all the time that it takes; of a server, for which one only
+        waits, the processor time."""
+        return time.perf_counter() if self._here() else time.process_time()
+
     def refit(self) -> None:
         """Fit on, from where the networks stand, to all answers; they are kept with the rewards of what is judged."""
         config, packed = self.run.config, self.model.pack(self.texts)
@@ -89,6 +106,10 @@ class Judging:
         self.fitted = self.answers
         tree = {"nets": self.model.state(), "judged": self.model(packed), "answers": self.answers}
         save_tree(self.folder / NETS, tree)
+
+    def _here(self) -> LocalLLM | None:
+        inner = getattr(self.llm, "llm", self.llm)
+        return inner if isinstance(inner, LocalLLM) else None
 
     def _targets(self, seed: int) -> bradley_terry.Pairs:
         fit, pairs, probability = self.run.config.fit, self.pairs, self.probability
@@ -139,15 +160,18 @@ class Judging:
 def serve(judging: Judging, lines: Iterable[str], tell: Callable[[dict[str, Any]], None]) -> None:
     """Answer line after line, until there are no more."""
     online = judging.run.config.online
+    judging.warm_up()
+    tell({"ready": True})
     for line in lines:
         texts = json.loads(line)["ask"]
         for start in range(0, len(texts), PORTION):
-            before = time.process_time()
+            before = judging.clock()
             tell({"answers": judging.answer(texts[start : start + PORTION])})
-            if judging.answers - judging.fitted >= online.refit:
+            # The first fits come early, for what is learnt from few answers is learnt while it still matters.
+            if judging.answers - judging.fitted >= min(online.refit, max(PORTION, judging.fitted)):
                 judging.refit()
                 tell({"fitted": judging.answers})
-            time.sleep((time.process_time() - before) * (1 / online.share - 1))
+            time.sleep((judging.clock() - before) * (1 / online.share - 1))
 
 
 def main(folder: Path) -> None:
@@ -166,21 +190,12 @@ def main(folder: Path) -> None:
     own, shared = ledgers(run)
     llm = LedgerLLM(make_llm(dataclasses.replace(run.config.llm, threads=1)), own, 1.0, run.budget, shared)
 
-    gentle = False
-
     def tell(line: dict[str, Any]) -> None:
-        nonlocal gentle
-        if "answers" in line and not gentle:
-            # Not before: the weights and the prompt's examples are read once, which would take for ever beside others.
-            gentle = True
-            with contextlib.suppress(OSError):
-                os.nice(NICE)
         out.write(json.dumps(line) + "\n")
         out.flush()
 
     with contextlib.closing(llm), contextlib.suppress(BrokenPipeError):
         judging = Judging(run, folder, llm, begin["goal"], [tuple(each) for each in begin["asked"]])
-        tell({"ready": True})
         serve(judging, sys.stdin, tell)
 
 

@@ -12,8 +12,8 @@ import os
 import queue
 import time
 import traceback
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ from plaudit.world_file import blame
 
 CHECKPOINT_SECONDS = float(os.environ.get("PLAUDIT_CHECKPOINT_SECONDS", "5"))
 """Wall time between two checkpoints: what a kill -9 can cost at most."""
+SMALL_SHARE = 0.15
+"""Of the time: a judge beside that works no more than this has no processor kept free for it."""
 REPORTED = 3
 """Exit code of a worker whose failure is told already."""
 
@@ -42,6 +44,8 @@ class Job:
     """Whose reward."""
     seed: int
     """Layouts and first weights."""
+    processors: float = field(default=1.0, compare=False)
+    """How many it keeps busy: more than one where a judge works beside it."""
 
     def __str__(self) -> str:
         return f"{self.arm}-{self.seed}"
@@ -65,8 +69,19 @@ def train(run: Run) -> None:
 def jobs(run: Run) -> list[Job]:
     """The agents that are not trained yet."""
     run.stage("train")
-    every = [Job(run.folder, arm, seed) for seed in range(run.config.train.seeds) for arm in trained_arms(run.config)]
+    every = [
+        Job(run.folder, arm, seed, processors(run.config, arm))
+        for seed in range(run.config.train.seeds)
+        for arm in trained_arms(run.config)
+    ]
     return [job for job in every if not is_trained(run, job.arm, job.seed)]
+
+
+def processors(config: RunConfig, arm: str) -> float:
+    """How many processors one agent keeps busy: its trainer's, and the share of one that its judge is promised. A small
+    share is taken from where the trainer is, which loses half of it while they take turns: less than a tenth."""
+    share = config.online.share if judged_beside(config, arm) else 0.0
+    return 1.0 + share * (share > SMALL_SHARE)
 
 
 def finish(run: Run) -> None:
@@ -92,17 +107,12 @@ def _online(run: Run) -> dict[str, Any]:
     config = run.config
     if not judged_beside(config, config.route):
         return {}
+    from plaudit.report import words
     from plaudit.routes.beside import summary
 
     seeds = range(config.train.seeds)
     found = summary([run.folder / "train" / f"{config.route}-{seed}" for seed in seeds])
-    if found["lag_steps"] is None:
-        said = "none in time to train on: longer training, or a larger --online.share"
-    else:
-        seconds = "" if found["lag_seconds"] is None else f" ({found['lag_seconds']:g} s)"
-        lag = f"{found['lag_steps']:,.0f} steps{seconds} after they were met (median)"
-        said = f"{found['used']:,} of them trained on, {lag}"
-    console.print(f"judged beside training: {found['answers']:,} new observations, {said}")
+    console.print(f"judged beside training: {words.judged_beside(found)}")
     return {"online": found}
 
 
@@ -119,13 +129,12 @@ def run_jobs(
 ) -> dict[Job, str]:
     """Train in processes, which end with this one, or on a cluster; returns the failures in words.
 
-    ``workers`` are how many at once; 0 for as many as there are processors.
+    ``workers`` are how many at once; 0 for as many as there are processors for.
     """
     if cluster is not None and cluster.on != "local":
         from plaudit.stages.train_ray import run_on_ray
 
         return run_on_ray(waiting, workers, steps, budget, cluster)
-    workers = workers or cores()
     context = multiprocessing.get_context("spawn")
     results: Any = context.Queue()
     todo, failures = list(waiting), dict[Job, str]()
@@ -134,7 +143,7 @@ def run_jobs(
         try:
             while todo or running:
                 budget.check_time()
-                while todo and len(running) < workers:
+                while todo and _has_room(todo[0], running, workers):
                     job = todo.pop(0)
                     running[job] = context.Process(target=_work, args=(job, results), daemon=True)
                     running[job].start()
@@ -154,6 +163,13 @@ def run_jobs(
             for process in running.values():
                 process.join(5)
     return failures
+
+
+def _has_room(job: Job, running: Collection[Job], workers: int) -> bool:
+    """Whether this one may begin beside those."""
+    if workers:
+        return len(running) < workers
+    return not running or sum(each.processors for each in running) + job.processors <= cores()
 
 
 def _drain(results: Any, advance: Any, failures: dict[Job, str]) -> None:
