@@ -196,8 +196,6 @@ def before_success(x: Series, success: Sequence[bool], longest: int, start: int 
 def reach(x: Series, success: Sequence[bool], longest: int) -> int:
     """How many steps ahead of success a number lies above what it is on average, without a gap, and not by chance.
 
-    By :func:`percentiles_of`, so that one large value is no more than a larger one.
-
     A few steps are taken together, a sixth of a usual episode or ``BIN``; the step that succeeds does not count. By
     :func:`percentiles_of`, so that one large value is no more than a larger one.
     """
