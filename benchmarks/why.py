@@ -1,8 +1,9 @@
 """The table of docs/why.md: what the analyses of several runs found, side by side, as Markdown.
 
 Run: python benchmarks/why.py runs/doorkey runs/minihack-Room-15x15, after `plaudit analyze NAME RUN` of each. It reads
-RUN/evaluate/stage.json and RUN/analyze/NAME/result.json and computes nothing itself. A dash stands for what has not been
-analysed, or what that analysis says cannot be measured in this world.
+RUN/evaluate/episodes.parquet and RUN/analyze/NAME/result.json. Round brackets are 95% intervals, square ones the least and
+greatest seed where they are too few for one. A dash stands for what has not been analysed, or what that analysis says
+cannot be measured in this world.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from plaudit.analysis.statistics import interval
 from plaudit.report.words import number, percent
-from plaudit.store import read_json
+from plaudit.store import read_json, read_table
 
 ARMS = {"preference": "agents of AI feedback", "task": "agents of the task reward", "random": "a random policy"}
 
@@ -104,10 +108,22 @@ def line(row: Row, runs: list[Path]) -> list[str]:
 
 
 def success(runs: list[Path]) -> list[list[str]]:
-    """Success of each arm on the run's evaluation episodes, mean over its agents."""
-    shares = [read_json(run / "evaluate" / "stage.json")["summary"]["success"] for run in runs]
-    cells = ([percent(share.get(arm), 1).removesuffix("%") for share in shares] for arm in ARMS)
-    return [[f"success of {name}, %", *each, ""] for name, each in zip(ARMS.values(), cells, strict=True)]
+    """Success of each arm on the run's evaluation episodes, over its agents."""
+    tables = [read_table(run / "evaluate" / "episodes.parquet", ["arm", "seed", "success"]) for run in runs]
+    return [[f"success of {name}, %", *(of_arm(each, arm) for each in tables), ""] for arm, name in ARMS.items()]
+
+
+def of_arm(episodes: list[dict[str, Any]], arm: str) -> str:
+    """Interquartile mean over seeds; with few of them, their least and greatest in square brackets."""
+    by_seed: dict[int, list[bool]] = {}
+    for row in episodes:
+        if row["arm"] == arm:
+            by_seed.setdefault(row["seed"], []).append(bool(row["success"]))
+    if not by_seed:
+        return "–"
+    over = interval([float(np.mean(each)) for each in by_seed.values()])
+    point, low, high = (percent(value, 1).removesuffix("%") for value in (over.point, over.low, over.high))
+    return f"{point} ({low} to {high})" if over.kind == "bootstrap" else f"{point} [{low} to {high}]"
 
 
 def main() -> None:
