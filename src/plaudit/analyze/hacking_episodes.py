@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import VectorEnv, VectorWrapper
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 from numpy.typing import NDArray
 
 from plaudit.envs.base import World
@@ -94,9 +94,12 @@ class Arena:
     def fresh(self, actors: list[tuple[str, int]], episodes: int) -> Iterator[list[Played]]:
         """So many fresh episodes of each agent, the same layouts for all."""
         copies = min(episodes, type(self.world).most_copies)
-        envs, meters = metered(self.run, self.world, make_envs(self.run.config.world, copies), self.arms)
+        many = metered(self.run, self.world, make_envs(self.run.config.world, copies), self.arms)
+        # An expert may read what its world hides, so it plays that world itself, one episode after the other.
+        alone = SyncVectorEnv([lambda: self.world], autoreset_mode=AutoresetMode.SAME_STEP)
+        one = metered(self.run, self.world, alone, self.arms)
         for arm, seed in actors:
-            found = list[Played]()
+            found, (envs, meters) = list[Played](), one if arm == "expert" else many
             while len(found) < episodes:
                 with make_agent(self.run, arm, seed, self.world) as policy:
                     recorder = self.recorder if arm == self.arms[0] else None
