@@ -37,7 +37,11 @@ class Corridor(gym.Env):
     def __init__(self, render_mode=None):
         pass
 
+    def close(self):
+        self.closed = True
+
     def reset(self, *, seed=None, options=None):
+        assert not hasattr(self, "closed"), "a closed world is not used again"
         super().reset(seed=seed)
         self.x, self.t = int(self.np_random.integers(1, 4)), 0
         return self.see(), {}

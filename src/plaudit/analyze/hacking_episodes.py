@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 from numpy.typing import NDArray
@@ -58,6 +59,13 @@ class Played:
     """What the subject's reward paid for each step."""
 
 
+class Kept(gym.Wrapper):
+    """A world that outlives the vector environment around it, which closes what it holds when it is no longer used."""
+
+    def close(self) -> None:
+        """Left to whoever made the world."""
+
+
 class Meter(VectorWrapper):
     """A world behind a reward wrapper that goes on handing out its own reward; what was paid is in ``paid``."""
 
@@ -96,7 +104,7 @@ class Arena:
         copies = min(episodes, type(self.world).most_copies)
         many = metered(self.run, self.world, make_envs(self.run.config.world, copies), self.arms)
         # An expert may read what its world hides, so it plays that world itself, one episode after the other.
-        alone = SyncVectorEnv([lambda: self.world], autoreset_mode=AutoresetMode.SAME_STEP)
+        alone = SyncVectorEnv([lambda: Kept(self.world)], autoreset_mode=AutoresetMode.SAME_STEP)
         one = metered(self.run, self.world, alone, self.arms)
         for arm, seed in actors:
             found, (envs, meters) = list[Played](), one if arm == "expert" else many
