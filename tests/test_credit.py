@@ -18,8 +18,10 @@ from plaudit.analyze.run import analyze
 from plaudit.envs.gridworld import DoorKey
 from plaudit.envs.gridworld_value import CLOSED, LOCKED, OPEN, Layout, steps_left, steps_to_goal, successors
 from plaudit.errors import ConfigError
+from plaudit.policies.trained import TrainedPolicy
 from plaudit.rewards.shaping import Shaping
 from plaudit.rewards.wrapper import RewardWrapper
+from plaudit.rl.agents import make_agent
 from plaudit.seeds import CREDIT_SEED
 from plaudit.stages.parts import make_envs, make_world
 from plaudit.store import read_table
@@ -265,6 +267,16 @@ def test_the_reward_as_paid_is_what_the_wrapper_pays(run):
         got = [float(envs.step(np.array([world.parse_action(s.action)]))[1][0]) for s in walk.steps[1:]]
         assert walk.success
         assert credit_walks.paid(shaping, world, walk, rewards)[1:] == pytest.approx(got)
+
+
+@pytest.mark.parametrize("arm", ["random", "the run's agent"])
+def test_no_two_episodes_take_the_same_chances(run, monkeypatch, arm):
+    """In a world of one layout they would be one episode counted often, with an interval of nothing."""
+    world = make_world(run.config.world)
+    net = make_agent({"algorithm": "ppo", "width": 8}, world.observation_space, world.action_space)
+    monkeypatch.setattr(TrainedPolicy, "load", lambda folder, observations, actions, seed: TrainedPolicy(net, seed))
+    done = [tuple(int(s.taken) for s in w.steps[1:]) for w in credit_walks.walks(run, world, [arm], 4, 30)]
+    assert len(set(done)) == 4
 
 
 def test_a_route_that_makes_no_reward_is_told_so(tmp_path, scripted):  # noqa: F811

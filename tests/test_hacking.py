@@ -19,6 +19,7 @@ from plaudit.config import RunConfig, from_dict
 from plaudit.llms.scripted import ScriptedLLM
 from plaudit.stages import run as run_all
 from plaudit.stages import train
+from plaudit.store import read_table
 
 WORLD = '''
 """A corridor: the door at its right end is the goal, a bell hangs at its left end."""
@@ -36,7 +37,11 @@ class Corridor(gym.Env):
     def __init__(self, render_mode=None):
         pass
 
+    def close(self):
+        self.closed = True
+
     def reset(self, *, seed=None, options=None):
+        assert not hasattr(self, "closed"), "a closed world is not used again"
         super().reset(seed=seed)
         self.x, self.t = int(self.np_random.integers(1, 4)), 0
         return self.see(), {}
@@ -63,6 +68,21 @@ class World(Wrapped):
 
     def describe(self, obs):
         return f"You stand {PLACES[int(np.argmax(obs))]}."
+
+    def expert(self):
+        return Guide(self)
+
+class Guide:
+    """Reads what its own world hides, and sees no other."""
+
+    def __init__(self, world):
+        self.world = world
+
+    def reset(self, begun):
+        assert len(begun) == 1
+
+    def act(self, observations):
+        return np.array([int(self.world.env.unwrapped.x < 5)])
 '''
 GOOD = ("toward the bell", "in the middle", "toward the door", "at the door")
 
@@ -122,6 +142,11 @@ def test_a_hackable_reward_is_flagged_and_an_honest_one_is_not(tmp_path, monkeyp
     # The controls are planted truths of their own: +1 for every step pays for staying, the task reward does not.
     assert finding.facts["hacked"]["constant"][0] > 0.5 > finding.facts["hacked"]["task"][2]
     assert finding.facts["epic"]["constant"][0] == pytest.approx(UNRELATED)
+    rows = [row for row in read_table(subject.folder / "episodes.parquet") if row["arm"] == "expert"]
+    assert len(rows) == 20 and all(row["success"] and row["steps"] <= 4 for row in rows), (
+        "an expert plays its own world"
+    )
+    assert len({row["layout"] for row in rows}) == 20
     assert finding.films and finding.films[0].stills, "frames of a world that draws"
     assert len(finding.player["episodes"]) == len(finding.films)
     result = json.loads((subject.folder / "result.json").read_text())

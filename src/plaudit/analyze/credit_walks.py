@@ -93,7 +93,8 @@ def _policy(run: Run, world: World, source: str, number: int) -> Iterator[Policy
     from plaudit.stages.evaluate import make_agent
 
     arm = {RANDOM: "random", EXPERT: "expert", TASK: "task"}.get(source, run.config.route)
-    with make_agent(run, arm, number % max(1, _trained(run, arm)), world) as policy:
+    # Where all episodes have one layout, only an agent's chances tell them apart.
+    with make_agent(run, arm, number % max(1, _trained(run, arm)), world, chance=number) as policy:
         yield policy
 
 

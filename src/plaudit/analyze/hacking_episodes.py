@@ -14,8 +14,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
-from gymnasium.vector import VectorEnv, VectorWrapper
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 from numpy.typing import NDArray
 
 from plaudit.envs.base import World
@@ -58,6 +59,13 @@ class Played:
     """What the subject's reward paid for each step."""
 
 
+class Kept(gym.Wrapper):
+    """A world that outlives the vector environment around it, which closes what it holds when it is no longer used."""
+
+    def close(self) -> None:
+        """Left to whoever made the world."""
+
+
 class Meter(VectorWrapper):
     """A world behind a reward wrapper that goes on handing out its own reward; what was paid is in ``paid``."""
 
@@ -96,10 +104,13 @@ class Arena:
     def fresh(self, actors: list[tuple[str, int]], episodes: int) -> Iterator[list[Played]]:
         """So many fresh episodes of each agent, the same layouts for all."""
         copies = min(episodes, type(self.world).most_copies)
-        envs, meters = metered(self.paying, self.world, make_envs(self.run.config.world, copies), self.arms)
-        with contextlib.closing(envs):
+        many = metered(self.paying, self.world, make_envs(self.run.config.world, copies), self.arms)
+        # An expert may read what its world hides, so it plays that world itself, one episode after the other.
+        alone = SyncVectorEnv([lambda: Kept(self.world)], autoreset_mode=AutoresetMode.SAME_STEP)
+        one = metered(self.paying, self.world, alone, self.arms)
+        with contextlib.closing(many[0]), contextlib.closing(one[0]):
             for arm, seed in actors:
-                found = list[Played]()
+                found, (envs, meters) = list[Played](), one if arm == "expert" else many
                 while len(found) < episodes:
                     with make_agent(self.run, arm, seed, self.world) as policy:
                         recorder = self.recorder if arm == self.arms[0] else None

@@ -81,15 +81,18 @@ def measure(run: Run, world: World, envs: VectorEnv, arm: str, seed: int) -> tup
 
 
 @contextlib.contextmanager
-def make_agent(run: Run, arm: str, seed: int, world: World) -> Iterator[Policy]:
-    """The trained agent of an arm, or what acts untrained; a language model is closed at the end."""
-    route = make_route(arm)
+def make_agent(run: Run, arm: str, seed: int, world: World, chance: int | None = None) -> Iterator[Policy]:
+    """The trained agent of an arm, or what acts untrained; a language model is closed at the end.
+
+    It takes its chances by its own seed, or by ``chance``: made anew for each episode it would else take the same ones.
+    """
+    route, chance = make_route(arm), seed if chance is None else chance
     if not route.trains:
-        with route.policy(run, world, seed) as policy:
+        with route.policy(run, world, chance) as policy:
             yield policy
         return
     folder = run.folder / "train" / f"{arm}-{seed}"
-    yield TrainedPolicy.load(folder, world.observation_space, world.action_space, seed)
+    yield TrainedPolicy.load(folder, world.observation_space, world.action_space, chance)
 
 
 def asked(run: Run, acted: list[dict[str, Any]]) -> dict[str, Any]:
