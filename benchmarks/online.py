@@ -6,8 +6,9 @@
 
 Two trainers of the same seed on the same reward are updated in turns, a block of updates each: one alone, one with the
 judge's process beside it, which is stopped (SIGSTOP) while the other one's block lasts. Which of a pair comes first
-alternates. Given are medians over the pairs, the median ratio, and its 95% bootstrap interval over the pairs: of steps a
-second, and of steps a second of the trainer's own processor time, which shows what sharing caches and memory costs, without
+alternates. Its sleep goes on while it is stopped: take blocks (``--updates``) that are long against seconds.
+Given are medians over the pairs, the median ratio, and its 95% bootstrap interval over the pairs: of steps a second,
+and of steps a second of the trainer's own processor time, which shows what sharing caches and memory costs, without
 the waiting for a processor; beside them what the judge got done, how much of a processor it had, and how far it lagged (in
 steps; in seconds at the pace beside it). ``--busy`` processes that do nothing but count keep processors taken. On a machine
 that others use trust the second ratio only.
@@ -54,7 +55,7 @@ def main() -> None:
         "--run", type=Path, help="a run with the stage fit, of which only the settings and reward are read"
     )
     parser.add_argument("--pairs", type=int, default=12)
-    parser.add_argument("--updates", type=int, default=4, help="updates of one block")
+    parser.add_argument("--updates", type=int, default=16, help="updates of one block")
     parser.add_argument("--share", type=float, help="online.share; the default where none is given")
     parser.add_argument("--busy", type=int, default=0, help="processors that others keep busy")
     options = parser.parse_args()

@@ -277,10 +277,19 @@ def test_it_takes_its_share_of_a_processor_and_no_more(run, monkeypatch, share):
         "time",
         SimpleNamespace(process_time=time.process_time, perf_counter=time.perf_counter, sleep=slept.append),
     )
+    judging.warm_up = lambda: None
     before = time.process_time()
     serve(judging, [json.dumps({"ask": NEW})], lambda line: None)
     worked = time.process_time() - before
     assert len(slept) == 5 and worked / (worked + sum(slept)) == pytest.approx(share, rel=0.2)
+
+
+def test_it_does_not_sleep_for_what_others_take(run):
+    run = run()
+    judging = Judging(run, run.stage("train/preference-0"), ScriptedLLM(score=likes), "g", [])
+    assert judging.worked(5.0, 0.1) == 0.1  # a server: one waits for it
+    judging._here = lambda: object()
+    assert [judging.worked(*each) for each in ((1.0, 1.0), (2.0, 1.0), (9.0, 1.0))] == [1.0, 2.0, 2.0]
 
 
 def test_the_prompt_is_read_before_the_trainer_begins_and_nothing_is_kept_of_it(run):

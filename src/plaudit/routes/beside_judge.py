@@ -5,13 +5,15 @@ lines of JSON. Answers go into the run's ledger, so that a kill loses none and a
 
 It runs on one thread and works ``online.share`` of the time: at the priority of its trainer, for a judge that gives way to
 everybody (nice) is starved wherever processors are taken, and sleeping in proportion to the time that a portion took. Where
-it has to share a processor, a portion takes longer and so does the sleep: a trainer there loses half of the share, no more.
-What is read only once, the prompt's examples, is read before the first question.
+it takes turns with its trainer on a processor, a portion takes twice as long and so does the sleep: the trainer loses half
+of the share. What is done only once, reading the prompt's examples and loading what a fit needs, comes before the first
+question.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import json
 import os
@@ -32,7 +34,7 @@ from plaudit.llms.base import LLM
 from plaudit.llms.local import LocalLLM
 from plaudit.rewards import bradley_terry, regression
 from plaudit.rewards.fitting import FitOptions
-from plaudit.rewards.reward_net import RewardModel
+from plaudit.rewards.reward_net import Packed, RewardModel
 from plaudit.routes import feedback, preference, scalar
 from plaudit.routes.beside import NETS
 from plaudit.store import Run, load_tree, save_tree
@@ -79,33 +81,40 @@ class Judging:
 
     def warm_up(self) -> None:
         """Have a model in this process read what every prompt begins with, by a question that is answered already: with
-        the embedded model that takes as long as 20 questions. No answer of it is kept; no server is asked."""
+        the embedded model that takes as long as 20 questions. No answer of it is kept; no server is asked. A first fit, of
+        which nothing is kept either, takes three times as long as those after it."""
+        self._fit(copy.deepcopy(self.model), 1)
         if (inner := self._here()) and self.texts:
             if self.scores:
                 self.protocol.judge(inner, self.goal, self.texts[:1])
             else:
                 self.protocol.compare(inner, self.goal, [(self.texts[0], self.texts[-1])])
 
-    def clock(self) -> float:
-        """What it works, in seconds: of a model in this process all the time that it takes; of a server, for which one only
-        waits, the processor time."""
-        return time.perf_counter() if self._here() else time.process_time()
+    def worked(self, seconds: float, processor: float) -> float:
+        """What counts as work of the seconds that something took: of a server, for which one only waits, the processor's
+        seconds; of a model in this process all, but no more than twice those of the processor, which is what it takes in
+        turns with its trainer. The rest went to other people's work: to sleep for that, too, would starve it."""
+        return min(seconds, 2 * processor) if self._here() else processor
 
     def refit(self) -> None:
         """Fit on, from where the networks stand, to all answers; they are kept with the rewards of what is judged."""
-        config, packed = self.run.config, self.model.pack(self.texts)
-        options = FitOptions(config.online.steps, config.fit.batch, config.fit.learning_rate, config.fit.weight_decay)
-        seed = 10_000 * config.seed + self.answers  # other batches each time
-        for net in self.model.nets:
-            net.float()
-        if config.route == "scalar":
-            judged = regression.Values(np.arange(len(self.texts)), np.array(self.values, np.float32))
-            regression.fit(self.model, packed, judged, options, seed, restart=False)
-        else:
-            bradley_terry.fit(self.model, packed, self._targets(seed), options, seed, restart=False)
+        packed = self._fit(self.model, self.run.config.online.steps)
         self.fitted = self.answers
         tree = {"nets": self.model.state(), "judged": self.model(packed), "answers": self.answers}
         save_tree(self.folder / NETS, tree)
+
+    def _fit(self, model: RewardModel, steps: int) -> Packed:
+        config, packed = self.run.config, model.pack(self.texts)
+        options = FitOptions(steps, config.fit.batch, config.fit.learning_rate, config.fit.weight_decay)
+        seed = 10_000 * config.seed + self.answers  # other batches each time
+        for net in model.nets:
+            net.float()
+        if config.route == "scalar":
+            judged = regression.Values(np.arange(len(self.texts)), np.array(self.values, np.float32))
+            regression.fit(model, packed, judged, options, seed, restart=False)
+        else:
+            bradley_terry.fit(model, packed, self._targets(seed), options, seed, restart=False)
+        return packed
 
     def _here(self) -> LocalLLM | None:
         inner = getattr(self.llm, "llm", self.llm)
@@ -165,13 +174,14 @@ def serve(judging: Judging, lines: Iterable[str], tell: Callable[[dict[str, Any]
     for line in lines:
         texts = json.loads(line)["ask"]
         for start in range(0, len(texts), PORTION):
-            before = judging.clock()
+            began, used = time.perf_counter(), time.process_time()
             tell({"answers": judging.answer(texts[start : start + PORTION])})
             # The first fits come early, for what is learnt from few answers is learnt while it still matters.
             if judging.answers - judging.fitted >= min(online.refit, max(PORTION, judging.fitted)):
                 judging.refit()
                 tell({"fitted": judging.answers})
-            time.sleep((judging.clock() - before) * (1 / online.share - 1))
+            worked = judging.worked(time.perf_counter() - began, time.process_time() - used)
+            time.sleep(worked * (1 / online.share - 1))
 
 
 def main(folder: Path) -> None:
