@@ -19,6 +19,7 @@ from plaudit.config import RunConfig, from_dict
 from plaudit.llms.scripted import ScriptedLLM
 from plaudit.stages import run as run_all
 from plaudit.stages import train
+from plaudit.store import read_table
 
 WORLD = '''
 """A corridor: the door at its right end is the goal, a bell hangs at its left end."""
@@ -54,12 +55,28 @@ class Corridor(gym.Env):
         picture[:, 8 * self.x : 8 * self.x + 8] = 255
         return picture
 
+class Usher:
+    """Goes right, as long as its own world has begun: it looks at where it stands and not at what is shown."""
+
+    def __init__(self, world):
+        self.world = world
+
+    def reset(self, done):
+        pass
+
+    def act(self, observations):
+        assert len(observations) == 1, "it plays its own world"
+        return np.array([int(self.world.env.unwrapped.x < 5)])
+
 class World(Wrapped):
     goal = "go through the door"
     action_words = ("left", "right")
 
     def make(self, **chosen):
         return Corridor()
+
+    def expert(self):
+        return Usher(self)
 
     def describe(self, obs):
         return f"You stand {PLACES[int(np.argmax(obs))]}."
@@ -122,6 +139,8 @@ def test_a_hackable_reward_is_flagged_and_an_honest_one_is_not(tmp_path, monkeyp
     # The controls are planted truths of their own: +1 for every step pays for staying, the task reward does not.
     assert finding.facts["hacked"]["constant"][0] > 0.5 > finding.facts["hacked"]["task"][2]
     assert finding.facts["epic"]["constant"][0] == pytest.approx(UNRELATED)
+    rows = read_table(subject.folder / "episodes.parquet")
+    assert all(row["success"] for row in rows if row["arm"] == "expert") and "expert" in {row["arm"] for row in rows}
     assert finding.films and finding.films[0].stills, "frames of a world that draws"
     assert len(finding.player["episodes"]) == len(finding.films)
     result = json.loads((subject.folder / "result.json").read_text())

@@ -14,8 +14,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
-from gymnasium.vector import VectorEnv, VectorWrapper
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 from numpy.typing import NDArray
 
 from plaudit.envs.base import World
@@ -79,6 +80,13 @@ def metered(run: Run, world: World, envs: VectorEnv, arms: list[str]) -> tuple[V
     return envs, meters
 
 
+class Lent(gym.Wrapper[Any, Any, Any, Any]):
+    """A world that stays open when the vector around it is closed, which Gymnasium does on its own."""
+
+    def close(self) -> None:
+        pass
+
+
 @dataclass
 class Arena:
     """A run's world, its meters, and what was seen in it."""
@@ -97,14 +105,19 @@ class Arena:
         """So many fresh episodes of each agent, the same layouts for all."""
         copies = min(episodes, type(self.world).most_copies)
         envs, meters = metered(self.paying, self.world, make_envs(self.run.config.world, copies), self.arms)
+        # An expert may look behind the scenes of its own world: there it plays, and not in copies.
+        own = SyncVectorEnv([lambda: Lent(self.world)], autoreset_mode=AutoresetMode.SAME_STEP)
+        alone = metered(self.paying, self.world, own, self.arms)
         with contextlib.closing(envs):
             for arm, seed in actors:
                 found = list[Played]()
+                where = alone if arm == "expert" else (envs, meters)
                 while len(found) < episodes:
                     with make_agent(self.run, arm, seed, self.world) as policy:
                         recorder = self.recorder if arm == self.arms[0] else None
-                        layout = HACKING_SEED + len(found)
-                        found += self._play(envs, meters, policy, Played(arm, seed, layout, True), recorder)
+                        found += self._play(
+                            *where, policy, Played(arm, seed, HACKING_SEED + len(found), True), recorder
+                        )
                 yield found[:episodes]
 
     def recorded(self) -> list[Played]:
