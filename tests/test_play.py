@@ -157,7 +157,7 @@ def test_a_fitted_reward_is_shown_beside(play, trained, monkeypatch):
     monkeypatch.setattr(Count, "makes_reward", True)
     monkeypatch.setattr(Count, "reward", lambda self, run, world: (Steps(), None))
     _, out, _ = play("doorkey", "--reward", trained, "--policy", "expert", "--max-steps", "2")
-    assert re.findall(r"reward model (.*)", out) == ["none, sum 0", "+2.000, sum 2", "+2.000, sum 4"]
+    assert re.findall(r"reward model (.*)", out) == ["none, sum 0", "+2.000, sum 2", "-1.000, sum 1"]
 
 
 def test_a_gif_has_every_step(play, tmp_path):
