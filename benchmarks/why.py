@@ -55,6 +55,7 @@ ROWS = (
     Row("reward and value, rho of changes", "credit", "rho of their changes, in episodes"),
     Row("steps ahead of success: the value", "credit", "steps ahead of success: value", 0),
     Row("steps ahead of success: the reward", "credit", "steps ahead of success: LLM feedback", 0),
+    Row("steps ahead of success: the task reward", "credit", "steps ahead of success: task reward", 0),
     Row("steps ahead of success: random networks", "credit", "steps ahead of success: random network", 0),
     Row("different descriptions met: AI feedback", "exploration", "different descriptions: LLM feedback", 0),
     Row("different descriptions met: task reward", "exploration", "different descriptions: task reward", 0),
