@@ -55,10 +55,13 @@ ROWS = (
     Row("reward and value, rho of changes", "credit", "rho of their changes, in episodes"),
     Row("steps ahead of success: the value", "credit", "steps ahead of success: value", 0),
     Row("steps ahead of success: the reward", "credit", "steps ahead of success: LLM feedback", 0),
+    Row("steps ahead of success: the task reward", "credit", "steps ahead of success: task reward", 0),
     Row("steps ahead of success: random networks", "credit", "steps ahead of success: random network", 0),
     Row("different descriptions met: AI feedback", "exploration", "different descriptions: LLM feedback", 0),
     Row("different descriptions met: task reward", "exploration", "different descriptions: task reward", 0),
     Row("different descriptions met: random policy", "exploration", "different descriptions: random policy", 0),
+    Row("different squares met: AI feedback", "exploration", "different squares: LLM feedback", 0),
+    Row("different squares met: random policy", "exploration", "different squares: random policy", 0),
     Row("entropy of visits, nats: AI feedback", "exploration", "entropy of visits, nats: LLM feedback"),
     Row("entropy of visits, nats: random policy", "exploration", "entropy of visits, nats: random policy"),
     Row("hacked episodes: AI feedback", "hacking", "hacked episodes, LLM feedback"),
@@ -85,8 +88,12 @@ def written(measure: dict[str, Any] | None, places: int) -> str:
     if measure["low"] is not None and measure["high"] is not None:
         return f"{said(measure['value'])} ({said(measure['low'])} to {said(measure['high'])})"
     span = re.search(r": ([\d.,%]+) to ([\d.,%]+)$", measure["note"])
-    trim = (lambda text: text.removesuffix(".00")) if not places else str
-    return said(measure["value"]) + (f" [{trim(span[1])} to {trim(span[2])}]" if span else "")
+    ends = (
+        [said(float(end.rstrip("%").replace(",", "")) / (100 if measure["share"] else 1)) for end in span.groups()]
+        if span
+        else []
+    )
+    return said(measure["value"]) + (f" [{ends[0]} to {ends[1]}]" if ends else "")
 
 
 def said_as(measure: dict[str, Any], places: int) -> Any:
