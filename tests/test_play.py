@@ -69,7 +69,9 @@ def test_a_person_plays_by_numbers_and_words(play):
     code, out, _ = play("doorkey", "--policy", "me", typed="3\nfly\n99\n?\n\nturn left\nq\n")
     assert code == 0 and "1 turn left   2 turn right   3 move forward" in out
     assert "step 1: move forward" in out and "step 2: turn left" in out and "step 3" not in out
-    assert "Not understood: 'fly'." in out and "numbered from 1 to 7" in out and DoorKey().rules in out.replace("\n", " ")
+    assert (
+        "Not understood: 'fly'." in out and "numbered from 1 to 7" in out and DoorKey().rules in out.replace("\n", " ")
+    )
     assert out.rstrip().endswith("episode 1: stopped after 2 steps, return 0")
 
 
