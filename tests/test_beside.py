@@ -336,7 +336,7 @@ def test_the_lag_is_told_in_words_and_stands_in_the_report():
     late = {"answers": 1043, "failed": 0, "used": 32, "lag_steps": 61440.0, "lag_seconds": 4.25}
     said = "1,043 new observations, 32 of them trained on, 61,440 steps (4.25 s) after they were met (median)"
     assert words.judged_beside(late) == said
-    assert build._did("train", {"agents": 2, "online": late}) == f"2 agents, judged beside: {said}"
+    assert build._did("train", {"agents": 2, "judged_beside": late}) == f"2 agents, judged beside: {said}"
     assert "larger --online.share" in words.judged_beside({**late, "used": 0, "lag_steps": None})
 
 

@@ -129,7 +129,7 @@ def _did(stage: str, summary: dict[str, Any]) -> str:
     }
     known = [(summary.get(key), what) for key, what in parts.get(stage, ())]
     said = [f"{words.count(value)} {what}" for value, what in known if value is not None]
-    if beside := summary.get("online"):
+    if beside := summary.get("judged_beside"):
         said.append(f"judged beside: {words.judged_beside(beside)}")
     return ", ".join(said)
 

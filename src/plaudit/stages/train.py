@@ -113,7 +113,7 @@ def _online(run: Run) -> dict[str, Any]:
     seeds = range(config.train.seeds)
     found = summary([run.folder / "train" / f"{config.route}-{seed}" for seed in seeds])
     console.print(f"judged beside training: {words.judged_beside(found)}")
-    return {"online": found}
+    return {"judged_beside": found}
 
 
 def is_trained(run: Run, arm: str, seed: int) -> bool:
