@@ -79,7 +79,7 @@ def jobs(run: Run) -> list[Job]:
 
 def processors(config: RunConfig, arm: str) -> float:
     """How many processors one agent keeps busy: its trainer's, and the share of one that its judge is promised. A small
-    share is taken from where the trainer is, which loses half of it while they take turns: less than a tenth."""
+    share is taken from where the trainer is, which loses something to it while they take turns."""
     share = config.online.share if judged_beside(config, arm) else 0.0
     return 1.0 + share * (share > SMALL_SHARE)
 
