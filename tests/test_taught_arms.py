@@ -27,7 +27,7 @@ from plaudit.finetune.settings import (  # noqa: E402
     LoraConfig,
     MeasureConfig,
 )
-from plaudit.llms import gguf_adapter  # noqa: E402
+from plaudit.llms import gguf_adapter, weights  # noqa: E402
 from plaudit.llms.base import Reply  # noqa: E402
 from plaudit.llms.scripted import ScriptedLLM  # noqa: E402
 from plaudit.routes.direct import make_llm_policy  # noqa: E402
@@ -206,6 +206,12 @@ def test_both_arms_are_planned_alike_and_put_to_use_in_their_own_prompts(base, t
     assert (direct.route, direct.policy.prompt, direct.train.seeds) == ("llm", "act-b", 1)
     assert (indirect.route, indirect.judge.prompt, indirect.train.seeds) == ("preference", "pointwise-b", 3)
     assert direct.policy.episodes == indirect.evaluate.episodes == 100 and direct.world == indirect.world
+
+
+def test_the_base_plays_at_as_many_bits_as_the_taught_one():
+    used = weights.resolve(arms.model(FinetuneConfig(), None).model)
+    assert weights.header(used).file_type == weights.header(weights.fast_copy(weights.resolve(), "q8_0")).file_type
+    assert weights.header(weights.fast_copy(weights.resolve())).file_type != weights.header(used).file_type
 
 
 def test_both_arms_see_pictures_where_the_judge_was_taught_by_them(base, tmp_path):

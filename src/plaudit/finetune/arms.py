@@ -33,6 +33,7 @@ from plaudit.finetune.run import Finetune, finetune
 from plaudit.finetune.settings import FinetuneConfig, base_spec, validate
 from plaudit.finetune.synthesize import wanted_kinds
 from plaudit.intervals import wilson
+from plaudit.llms import weights
 from plaudit.llms.transformers_files import is_gguf
 from plaudit.stages.parts import make_world
 from plaudit.store import folder_lock, read_table, write_table
@@ -164,9 +165,12 @@ def model(config: FinetuneConfig, taught: Finetune | None) -> LLMConfig:
     """The base or the taught model, as ``--llm`` would name it."""
     spec = base_spec(config)
     if is_gguf(spec):
-        return replace(
-            config.llm, model=str((taught.folder / "export" / "adapter.gguf").absolute()) if taught else spec
-        )
+        if taught:
+            return replace(config.llm, model=str((taught.folder / "export" / "adapter.gguf").absolute()))
+        base = weights.resolve(
+            spec
+        )  # at as many bits as with an adapter, else rounding would be part of the difference
+        return replace(config.llm, model=str(weights.fast_copy(base, weights.adapted_kind(base))))
     adapter = str((taught.folder / "train" / "adapter").absolute()) if taught else ""
     return replace(config.llm, model=f"transformers:{spec}", adapter=adapter)
 

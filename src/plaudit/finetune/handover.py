@@ -170,8 +170,8 @@ def opened(run: Finetune, taught: bool) -> Iterator[LLM]:
     options["context"] = run.config.llm.context
     if not gguf:
         options["device"] = run.config.llm.device
-    elif not weights.is_float(weights.resolve(spec)):
-        options["quantize"] = "q8_0"  # as adapters run: else rounding would be taken for forgetting
+    else:
+        options["quantize"] = weights.adapted_kind(weights.resolve(spec))  # else rounding would be taken for forgetting
     own = (run.folder if taught else run.shared or run.folder) / "ledger.sqlite"
     where = Path(run.config.llm.ledger or own)
     llm = registry.load("llms", "embedded" if gguf else "transformers")(spec, **options)

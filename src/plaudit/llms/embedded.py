@@ -65,9 +65,8 @@ class EmbeddedLLM(LocalLLM):
         self._llama = weights.llama_cpp()
         path, known = weights.resolve(spec), ""
         if adapter:
-            # What an adapter changes is less than a step of 4 bits: with these it lost half of its effect.
-            own: weights.Quantize = "none" if weights.is_float(path) else "q8_0"
-            path = gguf_adapter.merged(path, Path(adapter), own if quantize == "auto" else quantize)
+            own = weights.adapted_kind(path) if quantize == "auto" else quantize
+            path = gguf_adapter.merged(path, Path(adapter), own)
             known = f"+{Path(adapter).stem}:{weights.fingerprint(Path(adapter))}"
         else:
             path = weights.fast_copy(path, quantize)
