@@ -28,14 +28,14 @@ def render(project: Project, outcomes: list[Outcome], record: dict[str, Any]) ->
 
 def headline(outcomes: list[Outcome]) -> str:
     """How many of which status."""
-    kinds = ("reproduced", "partly", "not", "not run")
-    counts = {kind: sum(o.status == kind for o in outcomes) for kind in kinds}
     words = {
         "reproduced": "reproduced",
         "partly": "partly reproduced",
         "not": "not reproduced",
+        "open": "open",
         "not run": "not yet run",
     }
+    counts = {kind: sum(o.status == kind for o in outcomes) for kind in words}
     said = [f"{count} {words[kind]}" for kind, count in counts.items() if count]
     return f"Of {len(outcomes)} experiments: {', '.join(said)}."
 

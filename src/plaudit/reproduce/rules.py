@@ -6,15 +6,15 @@ Each direction gets a verdict. With ``d`` a difference of success (or of what wa
   exact rank test has p < 0.05, five seeds or more); no where the second is; else open.
 * ``not behind``: yes where the lower end of d is above minus the margin; no where the upper end is below it; else open.
 * ``ahead somewhere``: yes where it is ``ahead`` in one step at least, with p < 0.05 divided by their number, since each is
-  another chance; no where no step says so; missing while one is.
+  another chance; no where every step says no; missing while one is and none says yes; else open.
 * ``above``, ``below``: yes where the measured interval is wholly on that side of a number that was fixed beforehand (that
   of chance, or a margin of ours); no where it is wholly on the other; else open.
 * ``within``: yes where the interval is wholly inside; no where it is wholly outside; else open.
 * ``over``: yes where the first interval is wholly over the second; no where it is wholly under it; else open.
 
-**Status**: *reproduced* where every direction is a yes; *not* where none is; *partly* otherwise. A direction whose step is
-missing keeps *reproduced* away, and while no other is a yes the experiment counts as *not run*. No figure of the paper is
-used: none was seen.
+**Status**: *reproduced* where every direction is a yes, *partly* where some are. Where none is: *not run* while a direction
+is missing, *not* where one at least is a no, else *open*, for too few seeds to tell are no finding. No figure of the paper
+is used: none was seen.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from plaudit.analysis.claims import LEVEL, contest
 from plaudit.reproduce.recipe import Check
 
 Said = Literal["yes", "no", "open", "missing"]
-Status = Literal["reproduced", "partly", "not", "not run"]
+Status = Literal["reproduced", "partly", "not", "open", "not run"]
 WHOLE = re.compile(r"(\w+)\[([^\]]*)\]")
 """A list in a path with the item that is meant: ``outcomes[level=word,arm=llm]``."""
 
@@ -76,7 +76,9 @@ def status(verdicts: Sequence[Verdict]) -> Status:
         return "reproduced"
     if "yes" in said:
         return "partly"
-    return "not run" if not said or "missing" in said else "not"
+    if not said or "missing" in said:
+        return "not run"
+    return "not" if "no" in said else "open"
 
 
 def judge(check: Check, evidence: Mapping[str, Evidence], chances: int = 1) -> Verdict:
@@ -121,7 +123,9 @@ def _somewhere(check: Check, evidence: Mapping[str, Evidence]) -> Verdict:
     if any(part.said == "yes" for part in parts):
         return Verdict(check, "yes", figures)
     missing = [part.why for part in parts if part.said == "missing"]
-    return Verdict(check, "missing" if missing else "no", figures, missing[0] if missing else "")
+    if missing:
+        return Verdict(check, "missing", figures, missing[0])
+    return Verdict(check, "no" if all(part.said == "no" for part in parts) else "open", figures)
 
 
 def _of_results(check: Check, first: Evidence, second: Evidence) -> Verdict:

@@ -51,7 +51,7 @@ class Outcome:
     recipe: Recipe
     """Which."""
     status: str
-    """reproduced, partly, not; or not run."""
+    """reproduced, partly, not, open; or not run."""
     verdicts: list[Verdict]
     """Of each direction."""
     steps: list[Done]
