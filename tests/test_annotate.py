@@ -245,3 +245,13 @@ def test_a_shared_ledger_serves_what_has_no_run(tmp_path, scripted):
     failed = Ledger(tmp_path / "shared.sqlite").spend().failures
     again = told()
     assert again == first and len(scripted.asked) - asked <= 2 * failed  # only failures are asked again
+
+
+def test_a_forecast_counts_what_is_asked_beside_training(scripted):
+    small = {"judge": {"items": 40}, "train": {"seeds": 2, "num_envs": 8, "horizon": 16}}
+    without, beside = (
+        forecast(from_dict(RunConfig, SMALL | small | {"online": online}), arms.choose(["preference"]))[0]
+        for online in ({}, {"beside": True, "questions": 500})
+    )
+    assert beside.questions - without.questions == pytest.approx(1000, rel=0.01) and beside.tokens > without.tokens
+    assert beside.rough and not without.rough

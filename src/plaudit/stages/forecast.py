@@ -120,6 +120,8 @@ def situations(steps: Sequence[RecordedStep], history: int) -> int:
 
 
 def _forecast(arm: Arm, config: RunConfig, world: World, pilot: Pilot, llm: LLM | None) -> Forecast:
+    from plaudit.stages.train import judged_beside
+
     route = make_route(arm.route)
     training = pilot.train_seconds * config.train.seeds / min(config.train.seeds, cores()) if route.trains else 0.0
     try:
@@ -133,14 +135,15 @@ def _forecast(arm: Arm, config: RunConfig, world: World, pilot: Pilot, llm: LLM 
         seconds = max(time.perf_counter() - start, meter.ledger.spend().seconds)
     except PlauditError as error:
         return Forecast(arm, 0, 0, 0.0, training / 3600, False, str(error).splitlines()[0])
-    factor = planned / max(1, asked)
+    beside = config.online.questions * config.train.seeds if judged_beside(config, config.route) else 0
+    factor, in_time = (planned + beside) / max(1, asked), planned / max(1, asked)
     return Forecast(
         arm,
         round(meter.budget.questions * factor),
         round(meter.budget.tokens * factor),
         meter.budget.usd * factor,
-        (seconds * factor + training) / 3600,
-        route.may_end_early,
+        (seconds * in_time + training) / 3600,  # what is asked beside training is not waited for
+        route.may_end_early or beside > 0,
     )
 
 
