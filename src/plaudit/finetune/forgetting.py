@@ -12,11 +12,14 @@ Left out: truth of long texts, dialogue over several turns, safety.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,11 +32,9 @@ from plaudit.finetune.general_sets.instructions import CHECKS, instructions
 from plaudit.finetune.items import Choice, Instruction, Passage, WorldPairs
 from plaudit.finetune.paired import bootstrap, mcnemar, mean_difference, resolvable
 from plaudit.finetune.records import (
-    Answer,
     Change,
     Measurement,
     TextChange,
-    TextScore,
     changes,
     replace_with,
     save,
@@ -72,8 +73,8 @@ class Suite:
     @property
     def size(self) -> int:
         """Number of items."""
-        pairs = sum(len(world.pairs) for world in self.worlds)
-        return len(self.choices) + len(self.instructions) + len(self.passages) + pairs
+        parts: tuple[Sized, ...] = (self.choices, self.instructions, self.passages, *self.worlds)
+        return sum(map(len, parts))
 
 
 def standard_suite(
@@ -115,9 +116,16 @@ def standard_suite(
     )
 
 
-def measure(
-    llm: LLM, suite: Suite, *, scorer: TextScorer | None = None, advance: Callable[[int], None] = lambda done: None
-) -> Measurement:
+Bar = Callable[[str, int], AbstractContextManager[Callable[[int], object]]]
+"""Opens a bar, by its name and number of items; told how many items more are done."""
+
+
+def no_bar(what: str, total: int) -> AbstractContextManager[Callable[[int], object]]:
+    """Shows nothing."""
+    return contextlib.nullcontext(lambda done: None)
+
+
+def measure(llm: LLM, suite: Suite, *, scorer: TextScorer | None = None, bar: Bar = no_bar) -> Measurement:
     """Ask a model everything in the suite.
 
     Args:
@@ -125,31 +133,35 @@ def measure(
         suite: what to ask.
         scorer: what finds out how probable a passage is, such as :class:`plaudit.finetune.torch_text.TorchText`; by default
             the back-end's own ``score``, or ``choose``.
-        advance: is told how many items more are done.
+        bar: shows each sort of items by itself, since a passage takes as long as ten questions.
     """
+    worlds = partial(ask_world, llm, protocol=suite.protocol, prompt=suite.prompt, chat=suite.chat)
+    answers = (
+        *_asked(bar, "questions", _parts(suite.choices), partial(ask_choices, llm)),
+        *_asked(bar, "instructions", _parts(suite.instructions), partial(ask_instructions, llm)),
+        *_asked(bar, "other worlds", suite.worlds, worlds),
+    )
+    texts = _asked(bar, "English", _parts(suite.passages), partial(ask_passages, llm, scorer=scorer))
+    return Measurement(llm.name, answers, tuple(texts))
 
-    answers: list[Answer] = []
-    texts: list[TextScore] = []
-    for choices in _parts(suite.choices):
-        answers += ask_choices(llm, choices)
-        advance(len(choices))
-    for tasks in _parts(suite.instructions):
-        answers += ask_instructions(llm, tasks)
-        advance(len(tasks))
-    for world in suite.worlds:
-        answers += ask_world(llm, world, suite.protocol, suite.prompt, suite.chat)
-        advance(len(world.pairs))
-    for passages in _parts(suite.passages):
-        texts += ask_passages(llm, passages, scorer)
-        advance(len(passages))
-    return Measurement(llm.name, tuple(answers), tuple(texts))
+
+Part = TypeVar("Part", bound=Sized)
+Found = TypeVar("Found")
+
+
+def _asked(bar: Bar, what: str, parts: Sequence[Part], ask: Callable[[Part], Iterable[Found]]) -> Iterator[Found]:
+    if parts:
+        with bar(what, sum(map(len, parts))) as advance:
+            for part in parts:
+                yield from ask(part)
+                advance(len(part))
 
 
 Item = TypeVar("Item", Choice, Instruction, Passage)
 
 
-def _parts(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    return (items[start : start + PART] for start in range(0, len(items), PART))
+def _parts(items: Sequence[Item]) -> list[Sequence[Item]]:
+    return [items[start : start + PART] for start in range(0, len(items), PART)]
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,14 @@ import dataclasses
 import functools
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from plaudit import registry
-from plaudit.console import console, progress
+from plaudit.console import Advance, console, progress
 from plaudit.finetune import skill
 from plaudit.finetune.gather import PARTS
 from plaudit.finetune.items import Choice
@@ -104,8 +105,9 @@ def forgotten(run: Finetune, folder: Path) -> int:
         suite = dataclasses.replace(suite, choices=suite.choices + seen(config.measure))
     found = []
     for taught in (False, True):
-        with opened(run, taught) as llm, progress(f"measure {'after' if taught else 'before'}", suite.size) as advance:
-            found.append(forgetting.measure(llm, suite, advance=advance))
+        bar = functools.partial(_bar, "measure after" if taught else "measure before")
+        with opened(run, taught) as llm:
+            found.append(forgetting.measure(llm, suite, bar=bar))
     forgotten_table.show(forgetting.write(found[0], found[1], folder))
     return suite.size
 
@@ -177,6 +179,10 @@ def opened(run: Finetune, taught: bool) -> Iterator[LLM]:
     llm = registry.load("llms", "embedded" if gguf else "transformers")(spec, **options)
     with contextlib.closing(llm), contextlib.closing(Ledger(where)) as ledger:
         yield LedgerLLM(llm, ledger)
+
+
+def _bar(stage: str, what: str, size: int) -> AbstractContextManager[Advance]:
+    return progress(f"{stage} ({what})", size)
 
 
 def _choose(llm: LLM, requests: list[Request], what: str) -> tuple[list[Reply], float]:

@@ -111,6 +111,9 @@ class WorldPairs:
     made: str
     """How they were recorded."""
 
+    def __len__(self) -> int:
+        return len(self.pairs)
+
 
 def block_of(name: str, kind: str, prompts: Sequence[str], answers: Sequence[str]) -> Iterator[Choice]:
     """One question for each answer, all with the same choices, so each choice is right once, and each place too."""
