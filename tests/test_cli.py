@@ -111,7 +111,7 @@ def test_list_names_every_part(capsys):
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help(verb):
     environment = os.environ | {"COLUMNS": "80"}
-    command = [sys.executable, "-m", "plaudit.cli", verb, "--help"]
+    command = [sys.executable, "-m", "plaudit", verb, "--help"]
     result = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert result.returncode == 0 and verb in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 80

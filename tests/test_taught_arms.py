@@ -15,7 +15,7 @@ import tiny_models  # noqa: E402
 
 from plaudit.cli import main  # noqa: E402
 from plaudit.config import JudgeConfig, LLMConfig, PolicyConfig, RunConfig, WorldConfig  # noqa: E402
-from plaudit.errors import ConfigError  # noqa: E402
+from plaudit.errors import ConfigError, StoreError  # noqa: E402
 from plaudit.finetune import arms, run, shots, skill  # noqa: E402
 from plaudit.finetune.lessons import Lesson, lesson  # noqa: E402
 from plaudit.finetune.rows import load_rows  # noqa: E402
@@ -194,6 +194,21 @@ def test_shots_are_measured_beside_the_taught_one(policy):
     trained = policy.finished("train")["summary"]["held_out"]["action"]
     assert 0 < trained["chance"] < 0.5
     assert "--route llm" in run.next_step(policy)
+
+
+def test_what_is_measured_may_change_without_teaching_again(policy, capsys):
+    weights = (policy.folder / "train" / "adapter" / "adapter_model.safetensors").stat().st_mtime_ns
+    other = dataclasses.replace(policy.config, measure=MeasureConfig(every=0, shots=(2,), draws=1, questions=2))
+    again = run.finetune(other, policy.folder)
+    assert "train: finished before, skipped" in capsys.readouterr().out
+    assert (policy.folder / "train" / "adapter" / "adapter_model.safetensors").stat().st_mtime_ns == weights
+    assert {row["shots"] for row in read_table(again.folder / "measure" / "shots.parquet")} == {0, 2}
+    assert run.Finetune.open(policy.folder).config.measure == other.measure
+    run.finetune(dataclasses.replace(other, measure=MeasureConfig(every=0)), policy.folder)
+    assert [p.name for p in (policy.folder / "measure").iterdir()] == ["stage.json"]  # nothing of other settings
+    with pytest.raises(StoreError, match=r"lora.steps: 2 -> 3"):
+        run.finetune(dataclasses.replace(other, lora=dataclasses.replace(other.lora, steps=3)), policy.folder)
+    run.finetune(policy.config, policy.folder)  # as the other tests know it
 
 
 def test_both_arms_are_planned_alike_and_put_to_use_in_their_own_prompts(base, tmp_path):

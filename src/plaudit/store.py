@@ -109,6 +109,8 @@ class Folder(Generic[C]):
     """Settings that may name a file or folder; when that changes, the stage is done again."""
     later: ClassVar[dict[tuple[str, str], Any]] = LATER
     """See :data:`LATER`."""
+    revisable: ClassVar[tuple[str, ...]] = ()
+    """Sections that may change in a folder that exists: at most its last stages rest on them, and are done again."""
 
     def __init__(self, folder: Path, config: C, budget: Budget | None = None) -> None:
         self.folder, self.config = folder, config
@@ -120,11 +122,14 @@ class Folder(Generic[C]):
         if (folder / "run.json").exists():
             run = cls.open(folder)
             changed = differences(_decisive(run.config), _decisive(config))
-            if changed:
+            if not all(line.split(".")[0] in cls.revisable for line in changed):
                 raise StoreError(
                     f"{folder} was made with other settings:\n  " + "\n  ".join(changed) + "\n"
                     "Give another folder (--out NAME), the old settings, or delete it."
                 )
+            if changed:
+                with folder_lock(folder):
+                    write_json(folder / "run.json", run.record | {"config": to_dict(config)})
             return cls(folder, config)
         run, record = cls(folder, config), {"format": FORMAT, "config": to_dict(config)} | provenance()
         record |= {} if cls.verb == Run.verb else {"verb": cls.verb}

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -85,9 +86,10 @@ def export(run: Finetune) -> None:
 
 def measure(run: Finetune) -> None:
     """Ask base and taught model what is not to be forgotten."""
-    start, config, folder = time.perf_counter(), run.config, run.stage("measure")
+    start, config = time.perf_counter(), run.config
     run.require("export")
-    done: dict[str, Any] = {}
+    shutil.rmtree(run.stage("measure"))  # of other settings, or half done: the answers are in the ledger
+    folder, done = run.stage("measure"), dict[str, Any]()
     if config.measure.shots:
         done["shots"] = in_context(run, folder)
     if config.measure.every:

@@ -48,7 +48,7 @@ class Finetune(Folder[FinetuneConfig]):
     """A folder of ``plaudit finetune``."""
 
     settings, verb, stages, needs, files = FinetuneConfig, "finetune", STAGES, NEEDS, FILES
-    later = LATER | YOUNGER
+    later, revisable = LATER | YOUNGER, ("measure", "arms")
     shared: Path | None = None
     """Where the folders of one sweep keep what the base answers; None keeps it in the folder itself."""
 
