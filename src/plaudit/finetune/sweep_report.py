@@ -165,7 +165,7 @@ def of_axis(each: Axis, every: Sequence[Summed]) -> list[tuple[str, Markup]]:
             for place, (value, cell) in enumerate(zip(each.values, of, strict=True))
             if (got := cell.over[key]) is not None
         ]
-        if spots:
+        if len(spots) > 1:  # one alone has no scale
             title_ = f"{name} over {each.path}: " + "; ".join(spot.told for spot in spots)
             found.append((name, plots.over_values([told(value) for value in each.values], spots, title_, label)))
     return found
