@@ -26,7 +26,8 @@ from plaudit.judging.verdict import Verdict
 from plaudit.llms.base import LLM
 from plaudit.policies.random import RandomPolicy
 from plaudit.rollout import Seen, distinct_descriptions
-from plaudit.stages.parts import CALIBRATION_SEED, make_envs, make_llm, make_world
+from plaudit.seeds import CALIBRATION_SEED
+from plaudit.stages.parts import make_envs, make_llm, make_world
 from plaudit.types import Comparison, failure_rate, seat_statistics
 
 

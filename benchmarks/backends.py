@@ -24,7 +24,8 @@ from plaudit.llms.embedded import EmbeddedLLM
 from plaudit.llms.transformers_model import TransformersLLM
 from plaudit.policies.random import RandomPolicy
 from plaudit.rollout import distinct_descriptions
-from plaudit.stages.parts import CALIBRATION_SEED, make_envs, make_world
+from plaudit.seeds import CALIBRATION_SEED
+from plaudit.stages.parts import make_envs, make_world
 
 
 def main() -> None:

@@ -33,7 +33,8 @@ from plaudit.rewards.embedding import EmbeddingReward, similarity
 from plaudit.rewards.shaping import Shaping
 from plaudit.rewards.wrapper import RewardWrapper
 from plaudit.rollout import Seen, distinct_descriptions
-from plaudit.stages.parts import CALIBRATION_SEED, cores, make_envs, make_world
+from plaudit.seeds import CALIBRATION_SEED
+from plaudit.stages.parts import cores, make_envs, make_world
 from plaudit.vector import rows, take
 
 ROUNDS = 9

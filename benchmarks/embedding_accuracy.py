@@ -22,7 +22,8 @@ from plaudit.policies.random import RandomPolicy
 from plaudit.rewards.embedders import WordLlamaEmbedder, unit
 from plaudit.rewards.embedding import similarity
 from plaudit.rollout import Recorder, distinct_descriptions
-from plaudit.stages.parts import CALIBRATION_SEED, make_envs, make_world
+from plaudit.seeds import CALIBRATION_SEED
+from plaudit.stages.parts import make_envs, make_world
 
 COLLECTIONS, STEPS, PAIRS = 5, 100_000, 600
 TYPED = {

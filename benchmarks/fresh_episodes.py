@@ -14,8 +14,9 @@ import numpy as np
 
 from plaudit.analysis.statistics import interval
 from plaudit.rollout import run_episodes
+from plaudit.seeds import EVALUATION_SEED
 from plaudit.stages.evaluate import make_agent
-from plaudit.stages.parts import EVALUATION_SEED, arms, evaluation_envs, make_world
+from plaudit.stages.parts import arms, evaluation_envs, make_world
 from plaudit.store import Run
 
 APART = 50_000_000

@@ -32,7 +32,8 @@ from plaudit.llms.base import LLM
 from plaudit.policies.random import RandomPolicy
 from plaudit.prompts import Block, Prompt, one_line
 from plaudit.rollout import Seen, distinct_descriptions
-from plaudit.stages.parts import CALIBRATION_SEED, make_envs, make_llm, make_world
+from plaudit.seeds import CALIBRATION_SEED
+from plaudit.stages.parts import make_envs, make_llm, make_world
 from plaudit.world_file import split_task
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))

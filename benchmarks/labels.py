@@ -36,7 +36,8 @@ from plaudit.rewards import reward_net
 from plaudit.rewards.reward_net import Packed, RewardModel
 from plaudit.rollout import distinct_descriptions
 from plaudit.routes.networks import make_model
-from plaudit.stages.parts import COLLECT_SEED, make_envs, make_world, open_shared_llm
+from plaudit.seeds import COLLECT_SEED
+from plaudit.stages.parts import make_envs, make_world, open_shared_llm
 
 SIZES = (50, 100, 200, 400)
 AMONG = 100

@@ -20,7 +20,8 @@ from plaudit.config import LLMConfig, WorldConfig
 from plaudit.llms.base import Request
 from plaudit.policies.random import RandomPolicy
 from plaudit.rollout import distinct_descriptions
-from plaudit.stages.parts import CALIBRATION_SEED, make_envs, make_llm, make_world
+from plaudit.seeds import CALIBRATION_SEED
+from plaudit.stages.parts import make_envs, make_llm, make_world
 from plaudit.world_file import split_task
 
 CALL = 16

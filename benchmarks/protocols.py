@@ -22,8 +22,9 @@ from plaudit.judging.calibrate import Calibration, known_pairs, measure
 from plaudit.llms.base import LLM, Arrived, Reply, Request
 from plaudit.policies.random import RandomPolicy
 from plaudit.rollout import distinct_descriptions
+from plaudit.seeds import CALIBRATION_SEED
 from plaudit.stages.models import make_llm
-from plaudit.stages.parts import CALIBRATION_SEED, make_envs, make_world
+from plaudit.stages.parts import make_envs, make_world
 
 
 @dataclass

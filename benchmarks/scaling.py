@@ -26,8 +26,9 @@ from plaudit.llms.base import Request
 from plaudit.llms.ledger import Ledger, LedgerLLM
 from plaudit.policies.random import RandomPolicy
 from plaudit.rollout import distinct_descriptions
+from plaudit.seeds import COLLECT_SEED
 from plaudit.stages.cluster import connect
-from plaudit.stages.parts import COLLECT_SEED, make_envs, make_llm, make_world
+from plaudit.stages.parts import make_envs, make_llm, make_world
 
 COUNTS = (10**6, 10**8, 10**10)
 HEADS = " | ".join(f"10^{math.log10(count):.0f}" for count in COUNTS) + " |\n| --- | --- | --- | --- | --- |"

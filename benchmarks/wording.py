@@ -17,7 +17,8 @@ from plaudit.envs import gridworld_words as words
 from plaudit.judging.pointwise import Pointwise
 from plaudit.policies.random import RandomPolicy
 from plaudit.rollout import distinct_descriptions
-from plaudit.stages.parts import CALIBRATION_SEED, make_envs, make_llm, make_world
+from plaudit.seeds import CALIBRATION_SEED
+from plaudit.stages.parts import make_envs, make_llm, make_world
 
 GOOD = (words.PICKED_UP, words.UNLOCKED, words.ENTERED_DOORWAY, words.REACHED_GOAL)
 USELESS = (words.NOTHING, words.TURNED, words.MOVED, words.HIT_WALL, words.BLOCKED, words.DROPPED, words.LOCKED)

@@ -20,7 +20,8 @@ from plaudit.judging.calibrate import half_width, known_pairs, measure
 from plaudit.policies.random import RandomPolicy
 from plaudit.rewards.embedders import WordLlamaEmbedder
 from plaudit.rollout import distinct_descriptions
-from plaudit.stages.parts import CALIBRATION_SEED, make_envs, make_llm, make_world
+from plaudit.seeds import CALIBRATION_SEED
+from plaudit.stages.parts import make_envs, make_llm, make_world
 
 NOTHING = "nothing is known of the word"
 

@@ -18,7 +18,8 @@ from plaudit.config import RunConfig, WorldConfig
 from plaudit.judging.calibrate import known_pairs
 from plaudit.policies.random import RandomPolicy
 from plaudit.rollout import distinct_descriptions
-from plaudit.stages.parts import CALIBRATION_SEED, make_envs, make_world
+from plaudit.seeds import CALIBRATION_SEED
+from plaudit.stages.parts import make_envs, make_world
 from plaudit.world_file import split_task
 
 FOLDER = Path(str(resources.files("plaudit.finetune.general_sets"))) / "worlds"

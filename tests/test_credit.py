@@ -260,8 +260,11 @@ def test_the_reward_as_paid_is_what_the_wrapper_pays(run):
 
     fn = Listed()
     rewards = np.array([fn.told(tuple(one.values())) for one in seen])
-    for shaping in (Shaping(mean=2, std=1.5, threshold=0.1, count_power=2, task_weight=0.5, llm_weight=0.3),
-                    Shaping(potential=True, gamma=0.9, task_weight=1)):  # fmt: skip
+    for shaping in (
+        Shaping(mean=2, std=1.5, threshold=0.1, count_power=2, task_weight=0.5, llm_weight=0.3),
+        Shaping(difference=True, mean=2, llm_weight=2),
+        Shaping(potential=True, gamma=0.9, task_weight=1),
+    ):
         envs = RewardWrapper(make_envs(run.config.world, 1), fn, shaping, world.event)
         envs.reset(seed=CREDIT_SEED)
         got = [float(envs.step(np.array([world.parse_action(s.action)]))[1][0]) for s in walk.steps[1:]]

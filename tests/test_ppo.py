@@ -69,10 +69,14 @@ class Events:
         return transitions.observations["event"].astype(np.float32)
 
 
-SHAPINGS = [Shaping(count_power=3.0), Shaping(potential=True, task_weight=1.0, gamma=0.99)]
+SHAPINGS = [
+    Shaping(count_power=3.0),
+    Shaping(potential=True, task_weight=1.0, gamma=0.99),
+    Shaping(difference=True),
+]
 
 
-@pytest.mark.parametrize("shaping", SHAPINGS, ids=["counts", "potential"])
+@pytest.mark.parametrize("shaping", SHAPINGS, ids=["counts", "potential", "difference"])
 def test_resume_gives_the_same_weights(tmp_path, shaping):
     def doorkeys():
         return RewardWrapper(DoorKeyVector(16, 5), Events(), shaping, DoorKey(5, render_mode=None).event)

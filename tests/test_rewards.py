@@ -212,6 +212,22 @@ def test_potential_form_telescopes():
     raise AssertionError("no episode ended")
 
 
+def test_differences_add_up_to_what_the_end_is_worth_more_than_the_start():
+    envs = wrapped(Scores(), Shaping(difference=True, gamma=0.9, threshold=0.5), copies=1)
+    first, _ = envs.reset(seed=5)
+    start, total, ended = float(first["event"][0]), 0.0, 0
+    rng = np.random.default_rng(5)
+    for _ in range(10_000):
+        observation, reward, terminated, truncated, info = envs.step(rng.integers(0, 7, 1))
+        total += reward[0]
+        if terminated[0] or truncated[0]:
+            assert total == pytest.approx(float(info["final_obs"]["event"][0]) - start)
+            start, total, ended = float(observation["event"][0]), 0.0, ended + 1  # the next one begins at its own start
+            if ended == 2:
+                return
+    raise AssertionError("no two episodes ended")
+
+
 def test_controls_pass_through_and_the_true_reward_rides_along():
     for reward_fn, expected in ((ConstantReward(1.0), 1.0), (ConstantReward(-1.0), -1.0), (TaskReward(), None)):
         rewards, task = [], []

@@ -260,6 +260,8 @@ class ShapingConfig:
     """Divide by N^power, N = times that this event has occurred in the episode; 0 does not count."""
     potential: bool = False
     """gamma * r(s') - r(s) in place of r(s'), beside the task reward, whose best policy it keeps; no quantile, no count."""
+    difference: bool = False
+    """r(s') - r(s) in place of r(s'): what a step gains, for to stay near the goal pays nothing; no quantile, no count."""
     task_weight: float = 0.0
     """Weight of the world's own reward in the sum; 0 trains on the LLM alone."""
     llm_weight: float = 1.0

@@ -35,6 +35,7 @@ def validate(config: RunConfig) -> None:
         *_beside(config),
         ("seed", 0 <= config.seed < 10_000, "between 0 and 9999"),
         ("shaping.potential", not potential or task_weight > 0, POTENTIAL_NEEDS_TASK),
+        ("shaping.difference", not (potential and config.shaping.difference), "without shaping.potential: one of both"),
         ("fit.labels", config.fit.labels == "judge" or config.route not in NUMBERS_ONLY, LABELS_NEED_PAIRS),
         ("fit.held_out", 0 < config.fit.held_out < 0.9, "between 0 and 0.9"),
         ("shaping.quantile", config.shaping.quantile < 1, "below 1"),

@@ -78,6 +78,7 @@ LATER: dict[tuple[str, str], Any] = {
     ("fit", "labels_from"): "",
     ("fit", "label_weight"): 10,
     ("fit", "calibrate"): False,
+    ("shaping", "difference"): False,
     ("train", "visits"): False,
     ("online", "beside"): False,
     ("online", "questions"): 1000,

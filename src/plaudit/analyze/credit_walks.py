@@ -151,9 +151,9 @@ def run_reward(run: Run, world: World, found: Sequence[Walk]) -> tuple[list[Numb
 def paid(shaping: Shaping, world: World, walk: Walk, rewards: Numbers) -> Numbers:
     """What :class:`plaudit.rewards.wrapper.RewardWrapper` pays along one episode; nothing for its start."""
     value, counts = shaping.value(np.nan_to_num(rewards)), EpisodicCounts(1)
-    if shaping.potential:
-        ahead = np.append(value[1:-1], 0.0 if walk.success else value[-1])
-        own = shaping.gamma * ahead - value[:-1]
+    if shaping.compares:
+        ends = np.arange(1, len(value)) == len(value) - 1
+        own = shaping.change(value[:-1], value[1:], ends & walk.success)
     else:
         times = [counts.add(np.array([counts.id(world.event(s.observation))]))[0] for s in walk.steps[1:]]
         own = value[1:] / np.array(times, np.float64) ** shaping.count_power

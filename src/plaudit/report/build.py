@@ -151,6 +151,8 @@ def shaping(config: RunConfig) -> list[tuple[str, str]]:
     rows = [("normalize", "Mean subtracted, divided by the standard deviation." if s.normalize else "Left as it came.")]
     if s.potential:
         rows.append(("potential", f"γ·r(s′) − r(s) with γ = {config.train.gamma:g}; no quantile and no counts then."))
+    elif s.difference:
+        rows.append(("difference", "r(s′) − r(s), at the end of an episode too; no quantile and no counts then."))
     else:
         rows += [("quantile", kept), ("count_power", counted)]
     rows.append(("llm_weight", f"Weight of this reward in the sum: {s.llm_weight:g}."))

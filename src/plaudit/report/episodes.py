@@ -129,7 +129,7 @@ def floor(tables: Tables, config: RunConfig) -> float | None:
     values = [row["reward"] for row in tables.rewards if row["text"] in judged]
     return (
         None
-        if shaping.quantile < 0 or shaping.potential or not values
+        if shaping.quantile < 0 or shaping.potential or shaping.difference or not values
         else float(np.quantile(values, shaping.quantile))
     )
 

@@ -3,7 +3,8 @@
 n = (r - mean) / std; 0 unless n exceeds its quantile; divided by N^power, N = how often this event has occurred in the
 episode; total = task_weight * task reward + llm_weight * that (Motif, arXiv 2310.00166: quantile 0.5, power 3). The
 potential-based form gamma * n(s') - n(s) replaces threshold and counts and keeps the best policy (Ng et al. 1999); the
-potential of an episode's true end is 0.
+potential of an episode's true end is 0. The difference n(s') - n(s), where the end is worth what the judge says of it, is
+for the LLM's reward alone: undiscounted it adds up to what the end is worth more than the beginning.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ class Shaping:
     """Divide by N to this power."""
     potential: bool = False
     """Use gamma * n(s') - n(s)."""
+    difference: bool = False
+    """Use n(s') - n(s), at an episode's end too."""
     gamma: float = 0.99
     """The agent's discount."""
     task_weight: float = 0.0
@@ -44,10 +47,21 @@ class Shaping:
         threshold = float(np.quantile((rewards - mean) / std, quantile)) if quantile >= 0 else None
         return cls(mean=mean, std=std, threshold=threshold, **rest)
 
+    @property
+    def compares(self) -> bool:
+        """Whether a step is paid by what it changes."""
+        return self.potential or self.difference
+
+    def change(
+        self, before: NDArray[np.float64], after: NDArray[np.float64], terminated: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
+        """What steps from values to values are paid, same shape; ``terminated``: those that end an episode truly."""
+        return after - before if self.difference else self.gamma * np.where(terminated, 0.0, after) - before
+
     def value(self, rewards: NDArray[np.floating]) -> NDArray[np.float64]:
         """The part that depends on the reward alone: normalised and thresholded, same shape."""
         n = (np.asarray(rewards, np.float64) - self.mean) / self.std
-        if self.threshold is None or self.potential:
+        if self.threshold is None or self.compares:
             return n
         return np.where(n > self.threshold, n, 0.0)
 

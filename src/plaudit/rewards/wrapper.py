@@ -58,7 +58,7 @@ class RewardWrapper(VectorWrapper):
     @property
     def _uses_potential(self) -> bool:
         # A reward of a transition is no potential: it is maximised as it is.
-        return self.shaping.potential and self.reward_fn.of == "observation"
+        return self.shaping.compares and self.reward_fn.of == "observation"
 
     def _transitions(self, observations: Any) -> Transitions:
         return Transitions(observations, np.zeros(self.num_envs))
@@ -67,8 +67,7 @@ class RewardWrapper(VectorWrapper):
         shaping, found = self.shaping, self._look_up(transitions)
         value = self._values[found]
         if self._uses_potential:
-            value = np.where(terminated, 0.0, value)
-            value, self._potential = shaping.gamma * value - self._potential, value
+            value, self._potential = shaping.change(self._potential, value, terminated), value
         elif shaping.count_power:
             value = value / self._counts.add(self._events[found]) ** shaping.count_power
         return shaping.task_weight * transitions.task_reward + shaping.llm_weight * value
