@@ -78,7 +78,7 @@ def test_what_an_older_plaudit_has_finished_stays_finished(tmp_path):
         changed = RunConfig()
         section_ = dataclasses.replace(getattr(changed, section), **{key: "x" if key != "label_weight" else 3})
         changed = dataclasses.replace(changed, **{section: section_})
-        stage = "train" if section in ("train", "online") else "fit"
+        stage = "train" if section in ("shaping", "train", "online") else "fit"
         assert Run(tmp_path, changed).expected(stage) != marks[stage], (section, key)
     for (section, key), before in store.LATER.items():
         assert getattr(getattr(RunConfig(), section), key) == before

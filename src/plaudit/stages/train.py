@@ -10,6 +10,7 @@ import contextlib
 import multiprocessing
 import os
 import queue
+import signal
 import time
 import traceback
 from collections.abc import Collection, Sequence
@@ -146,7 +147,7 @@ def run_jobs(
                 while todo and _has_room(todo[0], running, workers):
                     job = todo.pop(0)
                     running[job] = context.Process(target=_work, args=(job, results), daemon=True)
-                    running[job].start()
+                    _start(running[job])
                 _drain(results, advance, failures)
                 for job, process in list(running.items()):
                     if not process.is_alive():
@@ -163,6 +164,15 @@ def run_jobs(
             for process in running.values():
                 process.join(5)
     return failures
+
+
+def _start(process: Any) -> None:
+    """Begin it deaf to Ctrl-C: this process hears it and ends that one, which would print a traceback while it imports."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _has_room(job: Job, running: Collection[Job], workers: int) -> bool:
@@ -186,11 +196,11 @@ def _drain(results: Any, advance: Any, failures: dict[Job, str]) -> None:
 
 def _work(job: Job, results: Any) -> None:
     """A process's work; reports steps done (int) or its job and the failure (str)."""
-    import signal
-
     import torch
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends this process
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # what came while it was deaf is forgotten, what comes goes to the parent
     torch.set_num_threads(1)
     parent = os.getppid()
 
