@@ -167,9 +167,8 @@ def model(config: FinetuneConfig, taught: Finetune | None) -> LLMConfig:
     if is_gguf(spec):
         if taught:
             return replace(config.llm, model=str((taught.folder / "export" / "adapter.gguf").absolute()))
-        base = weights.resolve(
-            spec
-        )  # at as many bits as with an adapter, else rounding would be part of the difference
+        # At as many bits as with an adapter, else rounding would be part of the difference.
+        base = weights.resolve(spec)
         return replace(config.llm, model=str(weights.fast_copy(base, weights.adapted_kind(base))))
     adapter = str((taught.folder / "train" / "adapter").absolute()) if taught else ""
     return replace(config.llm, model=f"transformers:{spec}", adapter=adapter)
