@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 MOST_ACTIONS = 30
 """Held-out actions that both engines are asked: each is weighed against all that could be done."""
+SAMPLE = 20
+"""Held-out examples that both engines are asked in a cell of a sweep, which compares teachings and not engines."""
 
 
 def export(run: Finetune) -> None:
@@ -56,6 +58,7 @@ def export(run: Finetune) -> None:
     held_out = lessons(run, "held_out")
     asked = [each for each in held_out if len(each.answers) > 1]
     asked += [each for each in held_out if each.choices][:MOST_ACTIONS]
+    asked = asked[:SAMPLE] if run.shared else asked
     requests = [request for each in asked for request in skill.requests(each)]
     with base(run.config, str(adapter)) as llm:
         exact, _ = _choose(llm, requests, "ask by PyTorch")
