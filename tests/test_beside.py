@@ -14,9 +14,11 @@ import pytest
 import torch
 from chain_world import Chain
 
+from plaudit.budget import Budget
 from plaudit.config import RunConfig, from_dict
 from plaudit.config_rules import validate
 from plaudit.errors import ConfigError, JudgeFailedError, PlauditError
+from plaudit.llms.base import Request
 from plaudit.llms.ledger import Ledger, LedgerLLM
 from plaudit.llms.local import LocalLLM
 from plaudit.llms.scripted import ScriptedLLM
@@ -27,7 +29,7 @@ from plaudit.rewards.preference import PreferenceReward
 from plaudit.rewards.reward_net import RewardModel
 from plaudit.rewards.shaping import Shaping
 from plaudit.rewards.wrapper import RewardWrapper
-from plaudit.routes import beside_judge
+from plaudit.routes import beside, beside_judge
 from plaudit.routes.beside import JudgeProcess
 from plaudit.routes.beside_judge import AGAINST, Judging, serve
 from plaudit.stages import parts, run_stages, train
@@ -264,6 +266,40 @@ def test_the_reward_learns_what_is_judged_beside_and_a_restart_asks_nothing(run,
     assert again.texts == first.texts and np.allclose(again.model(unseen), first.model(unseen), atol=1e-3)
     if protocol == "pairwise":
         assert len(again.pairs) == len(first.pairs) and len(llm.asked) == 2 * AGAINST * 18
+
+
+@pytest.mark.parametrize(("protocol", "requests"), [("pointwise", 1), ("pairwise", 2 * AGAINST)])
+def test_a_ceiling_reaches_the_judges_beside_and_what_they_asked_is_counted(run, protocol, requests, capsys):
+    run = run(protocol=protocol)
+    run.config = dataclasses.replace(run.config, train=dataclasses.replace(run.config.train, seeds=2))
+    todo = train.jobs(run)
+    assert [(job.questions, job.requests) for job in todo] == [(1000, requests)] * 2
+    for budget in (Budget(), Budget(max_hours=1e-9), Budget(max_tokens=10**9, questions=10, tokens=100)):
+        with train._under(budget, todo) as jobs:
+            assert [job.questions for job in jobs] == [1000, 1000]
+    assert "ceiling" not in capsys.readouterr().out
+    budget = Budget(max_tokens=100 + 10 * 2 * 7 * requests, questions=10, tokens=100)  # ten tokens a request
+    with train._under(budget, todo) as jobs:
+        assert [job.questions for job in jobs] == [7, 7]
+        with contextlib.closing(Ledger(run.folder / "ledger.sqlite")) as ledger:
+            LedgerLLM(ScriptedLLM(score=likes), ledger).choose(
+                [Request(f"Goal: {n}", (" yes", " no")) for n in range(3)]
+            )
+    assert budget.questions == 13
+    assert "leaves 7 questions" in capsys.readouterr().out
+    with train._under(Budget(max_usd=1.0), todo) as jobs:
+        assert [job.questions for job in jobs] == [0, 0]
+
+
+def test_no_more_is_asked_than_the_ceiling_leaves(run, monkeypatch):
+    """A training that has asked three times before and may ask twice more."""
+    run = run()
+    folder, envs = run.stage("train/preference-0"), train.wrapped_envs(run, "preference")
+    lines = [{"text": f"old {n}", "event": "", "value": 0.5, "met": 0, "answered": 1} for n in range(3)]
+    (folder / "online.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    monkeypatch.setattr(beside, "JudgeProcess", lambda *_: SimpleNamespace(wait=lambda: None, close=lambda: None))
+    with beside.annotating(run, folder, envs, "g", 256, 2) as annotator:
+        assert annotator.most == 5
 
 
 @pytest.mark.parametrize("share", [1.0, 0.25, 0.05])

@@ -114,8 +114,10 @@ def changing_envs(run: Run, world: World, envs: VectorEnv) -> ChangingRewardWrap
 
 
 @contextlib.contextmanager
-def annotating(run: Run, folder: Path, envs: ChangingRewardWrapper, goal: str, steps: int) -> Iterator[Annotator]:
-    """Judging beside the training of the agent in ``folder``, which stands at ``steps``."""
+def annotating(
+    run: Run, folder: Path, envs: ChangingRewardWrapper, goal: str, steps: int, more: int | None = None
+) -> Iterator[Annotator]:
+    """Judging beside the training of the agent in ``folder``, which stands at ``steps``; ``more`` questions at most."""
 
     def shaping(judged: NDArray[np.floating]) -> Shaping:
         return base.shaping(run, judged)
@@ -126,6 +128,8 @@ def annotating(run: Run, folder: Path, envs: ChangingRewardWrapper, goal: str, s
             (folder / name).unlink(missing_ok=True)
     log = folder / LOG
     before = Annotator(envs, _Nobody(), shaping, judged_events(run), most, limit, log)
+    if more is not None:
+        before.most = min(most, len(before.asked) + more)
     if before.asked and (folder / NETS).exists():
         before.use(load_fitted(folder), steps)
     with contextlib.closing(JudgeProcess(folder, goal, before.asked)) as judge:

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from plaudit.config import RunConfig
 from plaudit.judging import selection
 from plaudit.judging.scorer import Scorer, preferences
 from plaudit.llms.base import LLM
@@ -45,14 +46,24 @@ AGAINST = 2
 """Earlier observations that a new one is compared with, where the protocol asks about two."""
 
 
+def _protocol(config: RunConfig) -> Any:
+    route = {"preference": preference.Preference, "scalar": scalar.Scalar}[config.route]
+    return feedback.protocol_of(config, route.protocols)
+
+
+def requests_each(config: RunConfig) -> int:
+    """What the model is asked for one new observation."""
+    protocol = _protocol(config)
+    return 1 if isinstance(protocol, Scorer) else AGAINST * protocol.requests([("one", "another")])
+
+
 class Judging:
     """What is judged so far, the networks, and how both grow."""
 
     def __init__(self, run: Run, folder: Path, llm: LLM, goal: str, asked: Iterable[tuple[str, float | None]]) -> None:
         config = run.config
         self.run, self.folder, self.llm, self.goal = run, folder, llm, goal
-        route = {"preference": preference.Preference, "scalar": scalar.Scalar}[config.route]
-        self.protocol = feedback.protocol_of(config, route.protocols)
+        self.protocol = _protocol(config)
         self.scores = isinstance(self.protocol, Scorer)
         self.model = RewardModel("text", None, config.fit.width, config.fit.members, config.seed)  # type: ignore[arg-type]
         ours = folder / NETS

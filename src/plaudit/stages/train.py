@@ -13,10 +13,10 @@ import queue
 import signal
 import time
 import traceback
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plaudit.budget import Budget
 from plaudit.config import ClusterConfig, RunConfig
@@ -26,6 +26,9 @@ from plaudit.stages.parts import cores, make_envs, make_route, make_world, train
 from plaudit.stages.visits import Visits
 from plaudit.store import Run, load_tree, read_table, save_tree, write_table
 from plaudit.world_file import blame
+
+if TYPE_CHECKING:
+    from plaudit.llms.answers import Spend
 
 CHECKPOINT_SECONDS = float(os.environ.get("PLAUDIT_CHECKPOINT_SECONDS", "5"))
 """Wall time between two checkpoints: what a kill -9 can cost at most."""
@@ -47,6 +50,10 @@ class Job:
     """Layouts and first weights."""
     processors: float = field(default=1.0, compare=False)
     """How many it keeps busy: more than one where a judge works beside it."""
+    questions: int = field(default=0, compare=False)
+    """The most that a judge beside it may be asked; 0 where none works there."""
+    requests: int = field(default=1, compare=False)
+    """What the model is asked for one of them."""
 
     def __str__(self) -> str:
         return f"{self.arm}-{self.seed}"
@@ -71,11 +78,20 @@ def jobs(run: Run) -> list[Job]:
     """The agents that are not trained yet."""
     run.stage("train")
     every = [
-        Job(run.folder, arm, seed, processors(run.config, arm))
+        Job(run.folder, arm, seed, processors(run.config, arm), *_asks(run.config, arm))
         for seed in range(run.config.train.seeds)
         for arm in trained_arms(run.config)
     ]
     return [job for job in every if not is_trained(run, job.arm, job.seed)]
+
+
+def _asks(config: RunConfig, arm: str) -> tuple[int, int]:
+    """Questions to a judge beside this arm's agent, and requests to the model for each."""
+    if not judged_beside(config, arm):
+        return 0, 1
+    from plaudit.routes.beside_judge import requests_each
+
+    return config.online.questions, requests_each(config)
 
 
 def processors(config: RunConfig, arm: str) -> float:
@@ -132,10 +148,44 @@ def run_jobs(
 
     ``workers`` are how many at once; 0 for as many as there are processors for.
     """
-    if cluster is not None and cluster.on != "local":
-        from plaudit.stages.train_ray import run_on_ray
+    with _under(budget, waiting) as waiting:
+        if cluster is not None and cluster.on != "local":
+            from plaudit.stages.train_ray import run_on_ray
 
-        return run_on_ray(waiting, workers, steps, budget, cluster)
+            return run_on_ray(waiting, workers, steps, budget, cluster)
+        return _run_here(waiting, workers, steps, budget)
+
+
+@contextlib.contextmanager
+def _under(budget: Budget, waiting: Sequence[Job]) -> Iterator[Sequence[Job]]:
+    """What the ceilings leave is shared among the judges beside these agents; what they asked is counted at the end."""
+    beside = [job for job in waiting if job.questions]
+    if not beside:
+        yield waiting
+        return
+    requests = replace(budget, max_hours=None).affordable() / len(beside)  # nobody waits for them
+    most = {job: int(min(job.questions, requests // job.requests)) for job in beside}
+    if any(most[job] < job.questions for job in beside):
+        fewest = min(most.values())
+        console.print(f"the ceiling leaves {fewest:,} questions for the judge beside each agent's training")
+    folders = {job.folder for job in beside}
+    before = {folder: _spent(folder) for folder in folders}
+    try:
+        yield [replace(job, questions=most[job]) if job in most else job for job in waiting]
+    finally:
+        for folder in folders:
+            now, then = _spent(folder), before[folder]
+            budget.spend(now.answers - then.answers, now.tokens - then.tokens, now.usd - then.usd)
+
+
+def _spent(folder: Path) -> Spend:
+    from plaudit.llms.ledger import Ledger
+
+    with contextlib.closing(Ledger(folder / "ledger.sqlite")) as ledger:
+        return ledger.spend(asked_only=True)
+
+
+def _run_here(waiting: Sequence[Job], workers: int, steps: int, budget: Budget) -> dict[Job, str]:
     context = multiprocessing.get_context("spawn")
     results: Any = context.Queue()
     todo, failures = list(waiting), dict[Job, str]()
@@ -217,7 +267,7 @@ def _work(job: Job, results: Any) -> None:
 def attempt(job: Job, report: Any) -> str:
     """Train its agent; returns what went wrong, empty for nothing."""
     try:
-        train_agent(Run.open(job.folder), job.arm, job.seed, report)
+        train_agent(Run.open(job.folder), job.arm, job.seed, report, job.questions)
     except PlauditError as error:
         return f"{job}: {error}"
     except Exception as error:
@@ -228,8 +278,11 @@ def attempt(job: Job, report: Any) -> str:
     return ""
 
 
-def train_agent(run: Run, arm: str, seed: int, report: Any = None) -> None:
-    """Train one agent to the end, from its checkpoint where there is one."""
+def train_agent(run: Run, arm: str, seed: int, report: Any = None, questions: int | None = None) -> None:
+    """Train one agent to the end, from its checkpoint where there is one.
+
+    ``questions`` is the most that a judge beside it may be asked; None for as many as the settings say.
+    """
     from plaudit.rl.agents import agent_record, make_trainer
     from plaudit.rl.base import to_numpy
     from plaudit.routes.beside import keep_record
@@ -248,7 +301,7 @@ def train_agent(run: Run, arm: str, seed: int, report: Any = None) -> None:
             report(trainer.steps)
     saved = time.perf_counter()
 
-    with _beside(run, arm, folder, envs, trainer.steps) as beside:
+    with _beside(run, arm, folder, envs, trainer.steps, questions) as beside:
 
         def on_update(update: Any) -> None:
             nonlocal saved
@@ -271,13 +324,14 @@ def train_agent(run: Run, arm: str, seed: int, report: Any = None) -> None:
     checkpoint.unlink(missing_ok=True)
 
 
-def _beside(run: Run, arm: str, folder: Path, envs: Any, steps: int) -> Any:
+def _beside(run: Run, arm: str, folder: Path, envs: Any, steps: int, questions: int | None) -> Any:
     """The judge beside this agent's training, from where it stands; None where there is none."""
     if not judged_beside(run.config, arm):
         return contextlib.nullcontext()
     from plaudit.routes.beside import annotating
 
-    return annotating(run, folder, envs, make_world(run.config.world).goal, steps)
+    most = run.config.online.questions if questions is None else questions
+    return annotating(run, folder, envs, make_world(run.config.world).goal, steps, most)
 
 
 def judged_beside(config: RunConfig, arm: str) -> bool:
