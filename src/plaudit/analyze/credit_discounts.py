@@ -107,7 +107,7 @@ def finding(found: Sequence[Trained], route: str) -> Finding:
 def _picture(found: Sequence[Trained], arms: Sequence[str], level: float) -> Markup:
     """A line for each reward; discounts stand side by side, since what matters of them crowds near 1."""
     discounts = _discounts(found)
-    series = [_line(arm, slot, found) for slot, arm in enumerate(arms)]
+    series = [_line(arm, slot, found) for slot, arm in enumerate(arms, 1)]  # 0 is the value's, in the other pictures
     ends = (-0.3, len(discounts) - 0.7)
     labels = (lambda x: short(discounts[round(x)]), percent)
     return lines(series, "Success over the discount", ends, (0, 1), labels, [(end, level) for end in ends],
@@ -131,10 +131,9 @@ def _needed(found: Sequence[Trained], half: float) -> float | None:
 
 def _measure(arm: str, gamma: float | None) -> Measure:
     half = "half-way from a random policy to the best success of any agents"
-    horizon = (
-        "none of them gets" if gamma is None else f"a horizon of about {1 / (1 - min(gamma, 0.9999)):,.0f} steps gets"
-    )
-    return Measure(f"smallest discount that does: {label(arm)}", gamma, share=False, note=f"{horizon} {half}")
+    steps = 0 if gamma is None else round(1 / (1 - min(gamma, 0.9999)))
+    horizon = f"a horizon of about {steps:,} step{'' if steps == 1 else 's'}" if steps else "none of them"
+    return Measure(f"smallest discount that does: {label(arm)}", gamma, share=False, note=f"{horizon} gets {half}")
 
 
 def _difference(found: Sequence[Trained], route: str) -> list[Measure]:
