@@ -19,6 +19,7 @@ import numpy as np
 from plaudit.analysis.statistics import interval
 from plaudit.report.words import number, percent
 from plaudit.store import read_json, read_table
+from plaudit.world_file import title
 
 ARMS = {"preference": "agents of AI feedback", "task": "agents of the task reward", "random": "a random policy"}
 
@@ -133,12 +134,19 @@ def of_arm(episodes: list[dict[str, Any]], arm: str) -> str:
     return f"{point} ({low} to {high})" if over.kind == "bootstrap" else f"{point} [{low} to {high}]"
 
 
+def column(run: Path) -> str:
+    """The run's world, and whether its judge was taught it."""
+    config = read_json(run / "run.json")["config"]
+    world, task = config["world"]["name"], config["world"]["task"]
+    return title(world) + f" {task}" * bool(task) + ", judge taught" * config["llm"]["model"].endswith("adapter.gguf")
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", type=Path, nargs="+")
     runs = parser.parse_args().runs
-    table = [["", *(run.name for run in runs), "by chance"], ["---"] * (len(runs) + 2), *success(runs)]
+    table = [["", *(column(run) for run in runs), "by chance"], ["---"] * (len(runs) + 2), *success(runs)]
     table += [line(row, runs) for row in ROWS]
     print("\n".join(f"| {' | '.join(cells)} |" for cells in table))
 
