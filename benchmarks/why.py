@@ -1,9 +1,9 @@
 """The table of docs/why.md: what the analyses of several runs found, side by side, as Markdown.
 
-Run: python benchmarks/why.py runs/doorkey runs/minihack-Room-15x15, after `plaudit analyze NAME RUN` of each. It reads
-RUN/evaluate/episodes.parquet and RUN/analyze/NAME/result.json. Round brackets are 95% intervals, square ones the least and
-greatest seed where they are too few for one. A dash stands for what has not been analysed, or what that analysis says
-cannot be measured in this world.
+Run: python benchmarks/why.py RUN RUN ..., after `plaudit analyze NAME RUN` of each; COMPARISON/arms/preference is a run
+too. It reads RUN/evaluate/episodes.parquet and RUN/analyze/NAME/result.json. Round brackets are 95% intervals, square
+ones the least and greatest seed where they are too few for one. A dash stands for what has not been analysed, or what
+that analysis says cannot be measured in this world.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from plaudit.report.words import number, percent
 from plaudit.store import read_json, read_table
 from plaudit.world_file import title
 
+COLUMNS = ["arm", "seed", "success"]
 ARMS = {"preference": "agents of AI feedback", "task": "agents of the task reward", "random": "a random policy"}
 
 
@@ -116,9 +117,18 @@ def line(row: Row, runs: list[Path]) -> list[str]:
 
 
 def success(runs: list[Path]) -> list[list[str]]:
-    """Success of each arm on the run's evaluation episodes, over its agents."""
-    tables = [read_table(run / "evaluate" / "episodes.parquet", ["arm", "seed", "success"]) for run in runs]
+    """Success of each arm on the run's evaluation episodes, over its agents; of a comparison's arm with those beside it."""
+    tables = [
+        [row for each in beside(run) for row in read_table(each / "evaluate" / "episodes.parquet", COLUMNS)]
+        for run in runs
+    ]
     return [[f"success of {name}, %", *(of_arm(each, arm) for each in tables), ""] for arm, name in ARMS.items()]
+
+
+def beside(run: Path) -> list[Path]:
+    """The run and, where it is a comparison's arm, the controls that were compared with it."""
+    others = [run.parent / arm for arm in ("task", "random") if run.parent.name == "arms"]
+    return [run, *(each for each in others if each.is_dir())]
 
 
 def of_arm(episodes: list[dict[str, Any]], arm: str) -> str:
