@@ -170,6 +170,28 @@ def test_an_exchange_changes_the_reward_and_not_its_scale():
     assert envs.shaping.std > 5 * Shaping.from_rewards(raw, True, -1).std
 
 
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_step_is_not_paid_for_an_exchange_where_its_gain_is_paid(resumed):
+    """n(s') - n(s) of one and the same networks, where they are exchanged and where a checkpoint had other ones."""
+    envs, _, _ = set_up()
+    other = RewardModel("text", Chain.observation_space, 8, 2, seed=7)
+    texts = [Chain().describe(i) for i in range(12)]
+    envs.renew(dataclasses.replace(envs.shaping, difference=True))
+    envs.reset(seed=0)
+    right(envs, 4)
+    if resumed:
+        world = envs.env  # stays where it is
+        world.get_state, world.set_state = dict, lambda state: None
+        state, (envs, _, _) = envs.get_state(), set_up()
+        envs.env = world
+        envs.set_state(state)
+    envs.reward_fn.change(other.state())
+    judged = other(texts)
+    envs.renew(dataclasses.replace(Shaping.from_rewards(judged, True, -1), difference=True))
+    worth = envs.shaping.value(other(texts))
+    assert right(envs, 1) == pytest.approx(np.full((1, 2), worth[5] - worth[4]), abs=1e-4)
+
+
 def test_failures_are_no_numbers_and_too_many_stop():
     some = {f"You stand at lamp {i}." for i in (3, 4)}
     envs, _, annotator = set_up(after=1, fails=some)

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from plaudit.config import RunConfig, from_dict, shaping_used
 from plaudit.envs.gridworld import DoorKey, DoorKeyVector
 from plaudit.errors import ConfigError, PlauditError
+from plaudit.report import build
 from plaudit.rewards import bradley_terry as bt
 from plaudit.rewards import fitting, reward_net
 from plaudit.rewards.base import Transitions
@@ -226,6 +228,14 @@ def test_differences_add_up_to_what_the_end_is_worth_more_than_the_start():
             if ended == 2:
                 return
     raise AssertionError("no two episodes ended")
+
+
+def test_a_program_s_reward_is_of_a_step_and_no_potential():
+    """Its quantile and counts stay where a recipe pays others by their gain, and the report says so."""
+    config = from_dict(RunConfig, {"shaping": {"difference": True}})
+    assert shaping_used(config).difference and dict(build.shaping(config)).keys() >= {"difference"}
+    code = from_dict(RunConfig, {"route": "code", "shaping": {"difference": True}})
+    assert not shaping_used(code).difference and dict(build.shaping(code)).keys() >= {"quantile", "count_power"}
 
 
 def test_controls_pass_through_and_the_true_reward_rides_along():

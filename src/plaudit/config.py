@@ -435,6 +435,12 @@ def fingerprint(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
+def shaping_used(config: RunConfig) -> ShapingConfig:
+    """The run's switches, but that a program's reward, which is of a step, is no potential: it is maximised as it is."""
+    as_it_is = config.route == "code"
+    return dataclasses.replace(config.shaping, potential=False, difference=False) if as_it_is else config.shaping
+
+
 def differences(old: dict[str, Any], new: dict[str, Any], where: str = "") -> list[str]:
     """``train.steps: 1000 -> 2000`` for each value that is not the same."""
     found = []

@@ -69,6 +69,7 @@ def settings(config: RunConfig, steps: int, seeds: int, items: int, episodes: in
         online=replace(config.online, beside=False),
         train=replace(config.train, steps=steps, seeds=seeds, visits=True, controls=()),
         evaluate=replace(config.evaluate, episodes=episodes, examples=1),
+        shaping=replace(config.shaping, potential=False, difference=False),  # without counts no exponent would tell
     )
 
 

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from plaudit.analysis.agreement import CLEAR_GAP
 from plaudit.analysis.statistics import MIN_SEEDS
-from plaudit.config import RunConfig, WorldConfig, to_dict
+from plaudit.config import RunConfig, WorldConfig, shaping_used, to_dict
 from plaudit.console import console
 from plaudit.report import asked, curves, episodes, judge, labels, plots, results, words
 from plaudit.report.page import page
@@ -136,7 +136,7 @@ def _did(stage: str, summary: dict[str, Any]) -> str:
 
 def shaping(config: RunConfig) -> list[tuple[str, str]]:
     """The switches between the reward model's output and what the agent maximises: (setting, what it did)."""
-    s = config.shaping
+    s = shaping_used(config)
     power = f"{s.count_power:g}"
     kept = (
         "All values are kept."

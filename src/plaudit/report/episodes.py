@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from plaudit.config import RunConfig
+from plaudit.config import RunConfig, shaping_used
 from plaudit.report import plots
 from plaudit.report.results import Arm, llm_arm
 from plaudit.report.tables import Rows, Tables, known
@@ -124,7 +124,7 @@ def floor(tables: Tables, config: RunConfig) -> float | None:
 
     Normalising keeps the order, so the quantile can be taken before it (see ``rewards/shaping.py``).
     """
-    shaping = config.shaping
+    shaping = shaping_used(config)
     judged = {text for row in tables.comparisons for text in (row["first"], row["second"])}
     values = [row["reward"] for row in tables.rewards if row["text"] in judged]
     return (

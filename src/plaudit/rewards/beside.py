@@ -176,6 +176,13 @@ class ChangingRewardWrapper(RewardWrapper):
         """The reward function has changed, and this is its shaping now."""
         self.shaping, used = shaping, len(self._memo)
         self._values[:used] = shaping.value(self.reward_fn.rewards()[self._described[:used]])
+        if self._uses_potential and self._previous is not None:  # else the next step is paid for the exchange
+            self._potential = self._values[self._look_up(self._transitions(self._previous))]
+
+    def get_state(self) -> dict[str, Any]:
+        """Where each copy stands belongs to it: another reward may be there when the training goes on."""
+        state = super().get_state()
+        return state | {"previous": self._previous} if state else state
 
 
 class Annotator:

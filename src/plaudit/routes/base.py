@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from plaudit.config import RunConfig
+from plaudit.config import RunConfig, shaping_used
 from plaudit.rewards.shaping import Shaping
 from plaudit.store import Run, load_tree, read_batches, save_tree, write_columns
 
@@ -101,6 +101,6 @@ def judged_rewards(run: Run) -> NDArray[np.float32]:
 
 def shaping(run: Run, judged: NDArray[np.floating] | None = None) -> Shaping:
     """The run's shaping, its statistics taken over the rewards of the judged observations; the fit's own by default."""
-    options: dict[str, Any] = asdict(run.config.shaping) | {"gamma": run.config.train.gamma}
+    options: dict[str, Any] = asdict(shaping_used(run.config)) | {"gamma": run.config.train.gamma}
     normalize, quantile = options.pop("normalize"), options.pop("quantile")
     return Shaping.from_rewards(judged_rewards(run) if judged is None else judged, normalize, quantile, **options)
