@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import queue
 import subprocess
 import sys
 import time
@@ -290,38 +291,51 @@ def test_the_reward_learns_what_is_judged_beside_and_a_restart_asks_nothing(run,
         assert len(again.pairs) == len(first.pairs) and len(llm.asked) == 2 * AGAINST * 18
 
 
-@pytest.mark.parametrize(("protocol", "requests"), [("pointwise", 1), ("pairwise", 2 * AGAINST)])
-def test_a_ceiling_reaches_the_judges_beside_and_what_they_asked_is_counted(run, protocol, requests, capsys):
-    run = run(protocol=protocol)
-    run.config = dataclasses.replace(run.config, train=dataclasses.replace(run.config.train, seeds=2))
-    todo = train.jobs(run)
-    assert [(job.questions, job.requests) for job in todo] == [(1000, requests)] * 2
-    for budget in (Budget(), Budget(max_hours=1e-9), Budget(max_tokens=10**9, questions=10, tokens=100)):
-        with train._under(budget, todo) as jobs:
-            assert [job.questions for job in jobs] == [1000, 1000]
-    assert "ceiling" not in capsys.readouterr().out
-    budget = Budget(max_tokens=100 + 10 * 2 * 7 * requests, questions=10, tokens=100)  # ten tokens a request
-    with train._under(budget, todo) as jobs:
-        assert [job.questions for job in jobs] == [7, 7]
-        with contextlib.closing(Ledger(run.folder / "ledger.sqlite")) as ledger:
-            LedgerLLM(ScriptedLLM(score=likes), ledger).choose(
-                [Request(f"Goal: {n}", (" yes", " no")) for n in range(3)]
-            )
-    assert budget.questions == 13
-    assert "leaves 7 questions" in capsys.readouterr().out
-    with train._under(Budget(max_usd=1.0), todo) as jobs:
-        assert [job.questions for job in jobs] == [0, 0]
-
-
-def test_no_more_is_asked_than_the_ceiling_leaves(run, monkeypatch):
-    """A training that has asked three times before and may ask twice more."""
+def test_a_ceiling_is_shared_among_the_judges_beside_and_what_they_asked_is_counted(run):
     run = run()
-    folder, envs = run.stage("train/preference-0"), train.wrapped_envs(run, "preference")
-    lines = [{"text": f"old {n}", "event": "", "value": 0.5, "met": 0, "answered": 1} for n in range(3)]
-    (folder / "online.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    monkeypatch.setattr(beside, "JudgeProcess", lambda *_: SimpleNamespace(wait=lambda: None, close=lambda: None))
-    with beside.annotating(run, folder, envs, "g", 256, 2) as annotator:
-        assert annotator.most == 5
+    run.config = dataclasses.replace(
+        run.config, train=dataclasses.replace(run.config.train, seeds=2, controls=("task",))
+    )
+    todo = train.jobs(run)
+    for budget, tokens, usd in (
+        (Budget(max_hours=1e-9), None, None),
+        (Budget(max_tokens=100, max_usd=3.0, tokens=40, usd=2.0), 30, 0.5),
+        (Budget(max_tokens=100, tokens=400), 0, None),
+    ):
+        with train._under(budget, todo) as jobs:
+            own = [job.ceiling for job in jobs if job.beside]
+            assert len(own) == 2 and all((each.max_tokens, each.max_usd) == (tokens, usd) for each in own)
+            assert all(each.max_hours is None for each in own)
+            assert [job.ceiling for job in jobs if job.arm == "task"] == [None, None]
+    with (
+        train._under(budget := Budget(questions=10), todo),
+        contextlib.closing(Ledger(run.folder / "ledger.sqlite")) as kept,
+    ):
+        asked = [Request(f"Goal: {n}", (" yes", " no")) for n in range(3)]
+        LedgerLLM(ScriptedLLM(score=likes), kept).choose(asked)
+    assert budget.questions == 13
+
+
+def test_a_judge_whose_ceiling_is_reached_says_so_and_its_trainer_goes_on(run, tmp_path):
+    """Nothing is asked beyond it, by the size of the prompts where no price is known; the reason is kept."""
+    run, said, llm = run(), list[dict](), ScriptedLLM(score=likes)
+    folder = run.stage("train/preference-0")
+    with contextlib.closing(Ledger(run.folder / "ledger.sqlite")) as ledger:
+        judging = Judging(run, folder, LedgerLLM(llm, ledger, budget=Budget(max_tokens=50)), "g", [])
+        lines = iter([json.dumps({"ask": NEW[:4]}), json.dumps({"ask": NEW[4:8]})])
+        serve(judging, lines, said.append)
+    assert (
+        not llm.asked
+        and [list(each) for each in said] == [["ready"], ["stopped"]]
+        and "50 tokens" in said[1]["stopped"]
+    )
+    assert next(lines, None) is None  # what else is written to it is read, or its trainer would wait
+    told = queue.SimpleQueue()
+    told.put(said[1])
+    process = SimpleNamespace(folder=folder, _from=told)
+    assert JudgeProcess.news(process) == []
+    found = beside.summary([folder])
+    assert found["stopped"] == 1 and "a ceiling ended the asking beside 1 agent" in words.judged_beside(found)
 
 
 @pytest.mark.parametrize("share", [1.0, 0.25, 0.05])
@@ -402,7 +416,7 @@ def test_a_judge_that_ends_is_told_with_its_last_word(run):
     run = run()
     folder = run.stage("train/preference-0")
     (run.folder / "fit" / "reward.safetensors").write_bytes(b"nothing")
-    with contextlib.closing(JudgeProcess(folder, "g", [])) as judge:
+    with contextlib.closing(JudgeProcess(folder, "g", [], Budget())) as judge:
         judge.ask(["a"])
         with pytest.raises(PlauditError, match="judge beside the training has ended"):
             for _ in range(600):

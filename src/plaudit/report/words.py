@@ -133,6 +133,8 @@ FILTERS: dict[str, Callable[..., str]] = {
 def judged_beside(found: Mapping[str, Any]) -> str:
     """What the judge beside a training came to (:func:`plaudit.routes.beside.summary`), and how late it was."""
     answers = f"{count(found['answers'])} new observations"
+    if stopped := found.get("stopped"):
+        answers += f" (a ceiling ended the asking beside {count(stopped)} agent{'' if stopped == 1 else 's'})"
     if found["lag_steps"] is None:
         return f"{answers}, none in time to train on: longer training, or a larger --online.share"
     seconds = "" if found["lag_seconds"] is None else f" ({found['lag_seconds']:g} s)"

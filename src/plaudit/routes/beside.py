@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from plaudit.budget import Budget
 from plaudit.errors import PlauditError
 from plaudit.rewards.beside import Annotator, Answer, Asked, ChangingReward, ChangingRewardWrapper, Fitted
 from plaudit.routes import base
@@ -32,13 +33,15 @@ if TYPE_CHECKING:
     from plaudit.rewards.shaping import Shaping
 
 NETS, LOG, SAID, TABLE = "online.safetensors", "online.jsonl", "online.log", "online.parquet"
-"""Files in an agent's folder: the networks, the answers while it trains, what the judge's process says, and the table."""
+STOPPED = "online-stopped.txt"
+"""Files in an agent's folder: the networks, the answers while it trains, what the judge's process says, the table, and
+which ceiling ended its asking."""
 
 
 class JudgeProcess:
     """A :class:`plaudit.rewards.beside.Judge` in a process of its own."""
 
-    def __init__(self, folder: Path, goal: str, asked: Sequence[Asked]) -> None:
+    def __init__(self, folder: Path, goal: str, asked: Sequence[Asked], ceiling: Budget) -> None:
         self.folder = folder
         command = [sys.executable, "-m", "plaudit.routes.beside_judge", str(folder)]
         self._errors = (folder / SAID).open("w", encoding="utf-8")
@@ -49,7 +52,9 @@ class JudgeProcess:
         self._to, self._from = queue.SimpleQueue[str](), queue.SimpleQueue[dict[str, Any] | None]()
         for work, stream in ((self._write, self._process.stdin), (self._read, self._process.stdout)):
             threading.Thread(target=work, args=(stream,), daemon=True).start()
-        self._say({"goal": goal, "asked": [[each.text, each.value] for each in asked]})
+        (folder / STOPPED).unlink(missing_ok=True)
+        limits = {"max_tokens": ceiling.max_tokens, "max_usd": ceiling.max_usd}
+        self._say({"goal": goal, "asked": [[each.text, each.value] for each in asked], "ceiling": limits})
 
     def wait(self) -> None:
         """Until it is loaded: once, before the first step, so that what is met first is not judged last."""
@@ -70,6 +75,8 @@ class JudgeProcess:
                     raise self._ended()
                 if "answers" in said:
                     found += [Answer(*each) for each in said["answers"]]
+                if "stopped" in said:
+                    (self.folder / STOPPED).write_text(said["stopped"], encoding="utf-8")
                 fitted |= "fitted" in said
         return [*found, load_fitted(self.folder)] if fitted else found
 
@@ -115,24 +122,22 @@ def changing_envs(run: Run, world: World, envs: VectorEnv) -> ChangingRewardWrap
 
 @contextlib.contextmanager
 def annotating(
-    run: Run, folder: Path, envs: ChangingRewardWrapper, goal: str, steps: int, more: int | None = None
+    run: Run, folder: Path, envs: ChangingRewardWrapper, goal: str, steps: int, ceiling: Budget | None = None
 ) -> Iterator[Annotator]:
-    """Judging beside the training of the agent in ``folder``, which stands at ``steps``; ``more`` questions at most."""
+    """Judging beside the training of the agent in ``folder``, which stands at ``steps``; ``ceiling``: what it may spend."""
 
     def shaping(judged: NDArray[np.floating]) -> Shaping:
         return base.shaping(run, judged)
 
     limit, most = run.config.judge.max_failures, run.config.online.questions
     if not steps:  # begun anew: what an earlier one with other settings has left is not ours
-        for name in (NETS, LOG):
+        for name in (NETS, LOG, STOPPED):
             (folder / name).unlink(missing_ok=True)
     log = folder / LOG
     before = Annotator(envs, _Nobody(), shaping, judged_events(run), most, limit, log)
-    if more is not None:
-        before.most = min(most, len(before.asked) + more)
     if before.asked and (folder / NETS).exists():
         before.use(load_fitted(folder), steps)
-    with contextlib.closing(JudgeProcess(folder, goal, before.asked)) as judge:
+    with contextlib.closing(JudgeProcess(folder, goal, before.asked, ceiling or Budget())) as judge:
         judge.wait()
         before.judge = judge
         yield before
@@ -183,6 +188,7 @@ def summary(folders: Sequence[Path]) -> dict[str, Any]:
         "answers": len(rows),
         "failed": sum(row["value"] is None for row in rows),
         "used": len(used),
+        "stopped": sum((folder / STOPPED).exists() for folder in folders),
         "lag_steps": float(np.median([row["used"] - row["met"] for row in used])) if used else None,
         "lag_seconds": round(float(np.median(seconds)), 2) if seconds else None,
     }

@@ -28,7 +28,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plaudit.config import RunConfig
+from plaudit.budget import Budget
+from plaudit.errors import BudgetError
 from plaudit.judging import selection
 from plaudit.judging.scorer import Scorer, preferences
 from plaudit.llms.base import LLM
@@ -46,24 +47,14 @@ AGAINST = 2
 """Earlier observations that a new one is compared with, where the protocol asks about two."""
 
 
-def _protocol(config: RunConfig) -> Any:
-    route = {"preference": preference.Preference, "scalar": scalar.Scalar}[config.route]
-    return feedback.protocol_of(config, route.protocols)
-
-
-def requests_each(config: RunConfig) -> int:
-    """What the model is asked for one new observation."""
-    protocol = _protocol(config)
-    return 1 if isinstance(protocol, Scorer) else AGAINST * protocol.requests([("one", "another")])
-
-
 class Judging:
     """What is judged so far, the networks, and how both grow."""
 
     def __init__(self, run: Run, folder: Path, llm: LLM, goal: str, asked: Iterable[tuple[str, float | None]]) -> None:
         config = run.config
         self.run, self.folder, self.llm, self.goal = run, folder, llm, goal
-        self.protocol = _protocol(config)
+        route = {"preference": preference.Preference, "scalar": scalar.Scalar}[config.route]
+        self.protocol = feedback.protocol_of(config, route.protocols)
         self.scores = isinstance(self.protocol, Scorer)
         self.model = RewardModel("text", None, config.fit.width, config.fit.members, config.seed)  # type: ignore[arg-type]
         ours = folder / NETS
@@ -178,7 +169,7 @@ class Judging:
 
 
 def serve(judging: Judging, lines: Iterable[str], tell: Callable[[dict[str, Any]], None]) -> None:
-    """Answer line after line, until there are no more."""
+    """Answer line after line, until there are no more or a ceiling is reached."""
     online = judging.run.config.online
     judging.warm_up()
     tell({"ready": True})
@@ -186,7 +177,14 @@ def serve(judging: Judging, lines: Iterable[str], tell: Callable[[dict[str, Any]
         texts = json.loads(line)["ask"]
         for start in range(0, len(texts), PORTION):
             began, used = time.perf_counter(), time.process_time()
-            tell({"answers": judging.answer(texts[start : start + PORTION])})
+            try:
+                answers = judging.answer(texts[start : start + PORTION])
+            except BudgetError as error:
+                tell({"stopped": str(error)})
+                for _ in lines:  # its trainer goes on with the reward that is there
+                    pass
+                return
+            tell({"answers": answers})
             # The first fits come early, for what is learnt from few answers is learnt while it still matters.
             if judging.answers - judging.fitted >= min(online.refit, max(PORTION, judging.fitted)):
                 judging.refit()
@@ -209,7 +207,8 @@ def main(folder: Path) -> None:
     run = Run.open(folder.parent.parent)
     begin = json.loads(sys.stdin.readline())
     own, shared = ledgers(run)
-    llm = LedgerLLM(make_llm(dataclasses.replace(run.config.llm, threads=1)), own, 1.0, run.budget, shared)
+    ceiling = Budget(**begin["ceiling"])
+    llm = LedgerLLM(make_llm(dataclasses.replace(run.config.llm, threads=1)), own, 1.0, ceiling, shared)
 
     def tell(line: dict[str, Any]) -> None:
         out.write(json.dumps(line) + "\n")

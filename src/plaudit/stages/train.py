@@ -50,10 +50,10 @@ class Job:
     """Layouts and first weights."""
     processors: float = field(default=1.0, compare=False)
     """How many it keeps busy: more than one where a judge works beside it."""
-    questions: int = field(default=0, compare=False)
-    """The most that a judge beside it may be asked; 0 where none works there."""
-    requests: int = field(default=1, compare=False)
-    """What the model is asked for one of them."""
+    beside: bool = field(default=False, compare=False)
+    """Whether a judge works beside it."""
+    ceiling: Budget | None = field(default=None, compare=False)
+    """What that judge may spend; None for no limit."""
 
     def __str__(self) -> str:
         return f"{self.arm}-{self.seed}"
@@ -78,20 +78,11 @@ def jobs(run: Run) -> list[Job]:
     """The agents that are not trained yet."""
     run.stage("train")
     every = [
-        Job(run.folder, arm, seed, processors(run.config, arm), *_asks(run.config, arm))
+        Job(run.folder, arm, seed, processors(run.config, arm), judged_beside(run.config, arm))
         for seed in range(run.config.train.seeds)
         for arm in trained_arms(run.config)
     ]
     return [job for job in every if not is_trained(run, job.arm, job.seed)]
-
-
-def _asks(config: RunConfig, arm: str) -> tuple[int, int]:
-    """Questions to a judge beside this arm's agent, and requests to the model for each."""
-    if not judged_beside(config, arm):
-        return 0, 1
-    from plaudit.routes.beside_judge import requests_each
-
-    return config.online.questions, requests_each(config)
 
 
 def processors(config: RunConfig, arm: str) -> float:
@@ -158,24 +149,25 @@ def run_jobs(
 
 @contextlib.contextmanager
 def _under(budget: Budget, waiting: Sequence[Job]) -> Iterator[Sequence[Job]]:
-    """What the ceilings leave is shared among the judges beside these agents; what they asked is counted at the end."""
-    beside = [job for job in waiting if job.questions]
-    if not beside:
+    """What the ceilings leave is shared among the judges beside these agents; what they spent is counted at the end."""
+    folders = {job.folder for job in waiting if job.beside}
+    if not folders:
         yield waiting
         return
-    requests = replace(budget, max_hours=None).affordable() / len(beside)  # nobody waits for them
-    most = {job: int(min(job.questions, requests // job.requests)) for job in beside}
-    if any(most[job] < job.questions for job in beside):
-        fewest = min(most.values())
-        console.print(f"the ceiling leaves {fewest:,} questions for the judge beside each agent's training")
-    folders = {job.folder for job in beside}
-    before = {folder: _spent(folder) for folder in folders}
+    ceiling, before = _share(budget, sum(job.beside for job in waiting)), {each: _spent(each) for each in folders}
     try:
-        yield [replace(job, questions=most[job]) if job in most else job for job in waiting]
+        yield [replace(job, ceiling=ceiling if job.beside else None) for job in waiting]
     finally:
         for folder in folders:
             now, then = _spent(folder), before[folder]
             budget.spend(now.answers - then.answers, now.tokens - then.tokens, now.usd - then.usd)
+
+
+def _share(budget: Budget, judges: int) -> Budget:
+    """What is left for each of so many. Nobody waits for them, so the hours are not theirs."""
+    tokens = None if budget.max_tokens is None else max(0, budget.max_tokens - budget.tokens) // judges
+    usd = None if budget.max_usd is None else max(0.0, budget.max_usd - budget.usd) / judges
+    return Budget(max_tokens=tokens, max_usd=usd)
 
 
 def _spent(folder: Path) -> Spend:
@@ -267,7 +259,7 @@ def _work(job: Job, results: Any) -> None:
 def attempt(job: Job, report: Any) -> str:
     """Train its agent; returns what went wrong, empty for nothing."""
     try:
-        train_agent(Run.open(job.folder), job.arm, job.seed, report, job.questions)
+        train_agent(Run.open(job.folder), job.arm, job.seed, report, job.ceiling)
     except PlauditError as error:
         return f"{job}: {error}"
     except Exception as error:
@@ -278,11 +270,8 @@ def attempt(job: Job, report: Any) -> str:
     return ""
 
 
-def train_agent(run: Run, arm: str, seed: int, report: Any = None, questions: int | None = None) -> None:
-    """Train one agent to the end, from its checkpoint where there is one.
-
-    ``questions`` is the most that a judge beside it may be asked; None for as many as the settings say.
-    """
+def train_agent(run: Run, arm: str, seed: int, report: Any = None, ceiling: Budget | None = None) -> None:
+    """Train one agent to the end, from its checkpoint where there is one; ``ceiling``: of a judge beside it."""
     from plaudit.rl.agents import agent_record, make_trainer
     from plaudit.rl.base import to_numpy
     from plaudit.routes.beside import keep_record
@@ -301,7 +290,7 @@ def train_agent(run: Run, arm: str, seed: int, report: Any = None, questions: in
             report(trainer.steps)
     saved = time.perf_counter()
 
-    with _beside(run, arm, folder, envs, trainer.steps, questions) as beside:
+    with _beside(run, arm, folder, envs, trainer.steps, ceiling) as beside:
 
         def on_update(update: Any) -> None:
             nonlocal saved
@@ -324,14 +313,13 @@ def train_agent(run: Run, arm: str, seed: int, report: Any = None, questions: in
     checkpoint.unlink(missing_ok=True)
 
 
-def _beside(run: Run, arm: str, folder: Path, envs: Any, steps: int, questions: int | None) -> Any:
+def _beside(run: Run, arm: str, folder: Path, envs: Any, steps: int, ceiling: Budget | None) -> Any:
     """The judge beside this agent's training, from where it stands; None where there is none."""
     if not judged_beside(run.config, arm):
         return contextlib.nullcontext()
     from plaudit.routes.beside import annotating
 
-    most = run.config.online.questions if questions is None else questions
-    return annotating(run, folder, envs, make_world(run.config.world).goal, steps, most)
+    return annotating(run, folder, envs, make_world(run.config.world).goal, steps, ceiling)
 
 
 def judged_beside(config: RunConfig, arm: str) -> bool:
