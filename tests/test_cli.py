@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from plaudit import cli, stages
 from plaudit.cli import VERBS, main
 from plaudit.config import RunConfig
 from plaudit.store import Run
@@ -130,3 +131,23 @@ def test_unwritable_folder_and_full_disk(capsys, tmp_path):
     again = subprocess.run([sys.executable, "-m", "plaudit.cli", *words], capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     assert json.loads((tmp_path / "r" / "collect" / "stage.json").read_text())["summary"]["steps"] == 640
+
+
+@pytest.mark.parametrize(
+    ("words", "route"),
+    [
+        (["wordle"], "task"),
+        (["wordle", "--llm", "embedded"], "preference"),
+        (["wordle", "--llm=embedded", "--route", "task"], "task"),
+        (["doorkey", "--route", "scalar", "--llm", "embedded"], "scalar"),
+        (["wordle", "--llm", "embedded", "--collect.policy", "llm"], "task"),
+    ],
+)
+def test_a_model_that_is_named_is_asked(monkeypatch, capsys, words, route):
+    """Wordle's recipe trains on the task reward: --llm alone would else be of no effect, and nobody would be told."""
+    seen = []
+    monkeypatch.setattr(stages, "run", lambda config, *_: seen.append(config))
+    monkeypatch.setattr(cli, "summary", lambda current: "")
+    assert main(["run", *words]) == 0
+    assert seen[0].route == route
+    assert ("asks no model" in capsys.readouterr().out) == (words == ["wordle", "--llm", "embedded"])

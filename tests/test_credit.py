@@ -307,9 +307,10 @@ def test_discounts_tell_the_reward_that_needs_no_horizon():
     assert not nothing.headline and "train them longer" in nothing.warnings[0]
 
 
-def test_a_discount_that_is_none_is_refused(run, tmp_path):
-    with pytest.raises(ConfigError, match="between 0 and 1"):
-        credit_discounts.train(run, tmp_path, [1.5], 1, 256)
+@pytest.mark.parametrize("gamma", [-0.1, 1.0, 1.5])
+def test_a_discount_that_is_none_is_refused_before_anything_is_played(gamma):
+    with pytest.raises(ConfigError, match="at least 0 and below 1"):
+        credit.Credit().find(None, credit.CreditOptions(discounts=(0.5, gamma)))
 
 
 @pytest.mark.slow

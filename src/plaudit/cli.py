@@ -124,9 +124,26 @@ def run(words: list[str]) -> int:
 
     words, budget = take_budget(words)
     out, name, config = parse_config("run", words)
+    config = _asked(words, config)
     current = stages.run(config, out or f"runs/{name}", budget)
     print(summary(current))  # plain, so that the path is never wrapped
     return 0
+
+
+def _asked(words: list[str], config: RunConfig) -> RunConfig:
+    """Feedback of a model that is named, where a world's recipe trains on the task reward and the words name no route."""
+    from plaudit.config import RunConfig
+    from plaudit.console import console
+    from plaudit.stages.parts import make_route
+
+    named = {word.partition("=")[0] for word in words}
+    if "--llm" not in named or {"--route", "--recipe", "--collect.policy"} & named or make_route(config.route).asks:
+        return config
+    console.print(
+        f"the recipe's route {config.route!r} asks no model, and --llm names one: --route {RunConfig().route}",
+        markup=False,
+    )
+    return dataclasses.replace(config, route=RunConfig().route)
 
 
 def compare(words: list[str]) -> int:

@@ -70,6 +70,7 @@ class Credit(Analysis):
     reads = ("collect",)
 
     def find(self, subject: Subject, options: CreditOptions) -> Finding:
+        credit_discounts.check(options.discounts)
         run = _with_reward(subject.finished_run("collect"))
         world = make_world(run.config.world)
         acting, found = sources(run, world), list[Walk]()

@@ -49,13 +49,17 @@ class Trained:
         return interval(list(self.success.values()))
 
 
+def check(discounts: Sequence[float]) -> None:
+    """Raise where one is none that agents can be trained with."""
+    for gamma in discounts:
+        if not 0 <= gamma < 1:
+            raise ConfigError(
+                f"a discount is at least 0 and below 1, got {gamma}. For instance: --credit.discounts 0 0.9 0.99"
+            )
+
+
 def train(run: Run, folder: Path, discounts: Sequence[float], seeds: int, steps: int) -> list[Trained]:
     """Train and measure the agents of every discount; those that are finished stay."""
-    for gamma in discounts:
-        if not 0 <= gamma <= 1:
-            raise ConfigError(
-                f"a discount lies between 0 and 1, got {gamma}. For instance: --credit.discounts 0 0.9 0.99"
-            )
     found = []
     for gamma in sorted(set(discounts)):
         part = _part(run, folder / "discounts", gamma, seeds, steps or run.config.train.steps)
