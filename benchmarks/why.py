@@ -70,6 +70,7 @@ ROWS = (
     Row("a success is paid more than a failure", "hacking", "a success is paid more than a failure"),
     Row("EPIC distance to the task reward", "hacking", "EPIC distance to the task reward, LLM feedback"),
     Row("EPIC distance of untrained networks", "hacking", "EPIC distance to the task reward, random network"),
+    Row("pairs that the prompt's first wording turns", "hacking", "pairs that (?!.*-[bc] turns$).* turns"),
     Row("pairs that the prompt's wording `-b` turns", "hacking", "pairs that .*-b turns"),
     Row("pairs that the prompt's wording `-c` turns", "hacking", "pairs that .*-c turns"),
 )
@@ -118,11 +119,14 @@ def line(row: Row, runs: list[Path]) -> list[str]:
 
 def success(runs: list[Path]) -> list[list[str]]:
     """Success of each arm on the run's evaluation episodes, over its agents; of a comparison's arm with those beside it."""
-    tables = [
-        [row for each in beside(run) for row in read_table(each / "evaluate" / "episodes.parquet", COLUMNS)]
-        for run in runs
-    ]
+    tables = [[row for each in beside(run) for row in episodes(each)] for run in runs]
     return [[f"success of {name}, %", *(of_arm(each, arm) for each in tables), ""] for arm, name in ARMS.items()]
+
+
+def episodes(run: Path) -> list[dict[str, Any]]:
+    """A run's evaluation episodes; none where it has not come to that."""
+    path = run / "evaluate" / "episodes.parquet"
+    return read_table(path, COLUMNS) if path.is_file() else []
 
 
 def beside(run: Path) -> list[Path]:
@@ -131,15 +135,17 @@ def beside(run: Path) -> list[Path]:
     return [run, *(each for each in others if each.is_dir())]
 
 
-def of_arm(episodes: list[dict[str, Any]], arm: str) -> str:
-    """Interquartile mean over seeds; with few of them, their least and greatest in square brackets."""
+def of_arm(played: list[dict[str, Any]], arm: str) -> str:
+    """Interquartile mean over seeds; with few of them, their least and greatest in square brackets; of one, the value."""
     by_seed: dict[int, list[bool]] = {}
-    for row in episodes:
+    for row in played:
         if row["arm"] == arm:
             by_seed.setdefault(row["seed"], []).append(bool(row["success"]))
     if not by_seed:
         return "–"
     over = interval([float(np.mean(each)) for each in by_seed.values()])
+    if over.low is None or over.high is None:
+        return percent(over.point, 1).removesuffix("%")
     point, low, high = (percent(value, 1).removesuffix("%") for value in (over.point, over.low, over.high))
     return f"{point} ({low} to {high})" if over.kind == "bootstrap" else f"{point} [{low} to {high}]"
 
@@ -147,8 +153,9 @@ def of_arm(episodes: list[dict[str, Any]], arm: str) -> str:
 def column(run: Path) -> str:
     """The run's world, and whether its judge was taught it."""
     config = read_json(run / "run.json")["config"]
-    world, task = config["world"]["name"], config["world"]["task"]
-    return title(world) + f" {task}" * bool(task) + ", judge taught" * config["llm"]["model"].endswith("adapter.gguf")
+    world, task, llm = config["world"]["name"], config["world"]["task"], config["llm"]
+    taught = bool(llm.get("adapter")) or llm["model"].endswith("adapter.gguf")
+    return title(world) + f" {task}" * bool(task) + ", judge taught" * taught
 
 
 def main() -> None:
