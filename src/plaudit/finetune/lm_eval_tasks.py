@@ -3,6 +3,8 @@
     before = measure_tasks("path/of/model", ["arc_easy", "piqa"])
     after = measure_tasks("path/of/model", ["arc_easy", "piqa"], adapter="path/of/adapter")
 
+``model="embedded"``, or a GGUF file, is turned into a model of transformers once, in plaudit's cache, as for teaching; its
+adapter is then ``train/adapter`` of ``plaudit finetune``, and not ``export/adapter.gguf``, which is llama.cpp's.
 ``forgetting.summary(before, after)`` compares them as it does our own sets: each document is an item, right by acc_norm,
 acc or exact_match. Source: https://github.com/EleutherAI/lm-evaluation-harness (0.4.13).
 """
@@ -14,6 +16,7 @@ from typing import Any
 
 from plaudit.errors import ConfigError, MissingExtraError
 from plaudit.finetune.records import Answer, Measurement
+from plaudit.llms.transformers_files import find, is_gguf
 
 METRICS = ("acc_norm", "acc", "exact_match")
 """What makes an item right, the first that a task has."""
@@ -25,9 +28,9 @@ def measure_tasks(
     """Ask a model of transformers, with or without a LoRA adapter of peft.
 
     Args:
-        model: a folder, or a name on the hub.
+        model: a folder, a name on the hub, a GGUF file, or ``embedded``, the packaged model.
         tasks: names of lm-eval's, or configurations of a task.
-        adapter: folder of an adapter on top of it.
+        adapter: folder of an adapter on top of it, as peft saves it.
         limit: documents of each task, at most; all by default.
         options: more of ``lm_eval.simple_evaluate``, such as batch_size, device and num_fewshot.
     """
@@ -35,7 +38,13 @@ def measure_tasks(
         import lm_eval
     except ImportError:
         raise MissingExtraError("lm-eval is not installed: pip install 'lm-eval[hf]'") from None
-    of_model = {"pretrained": model, "dtype": "float32"} | ({"peft": adapter} if adapter else {})
+    if adapter.endswith(".gguf"):
+        raise ConfigError(
+            f"the adapter {adapter} is one for llama.cpp, and lm-eval asks transformers. Give peft's folder: the one that "
+            "plaudit finetune leaves as train/adapter, beside export/adapter.gguf."
+        )
+    folder = str(find(model)) if is_gguf(model) else model
+    of_model = {"pretrained": folder, "dtype": "float32"} | ({"peft": adapter} if adapter else {})
     found = lm_eval.simple_evaluate(
         model="hf", model_args=of_model, tasks=list(tasks), limit=limit, log_samples=True, bootstrap_iters=0, **options
     )
