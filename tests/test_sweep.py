@@ -23,7 +23,7 @@ from plaudit.finetune import sweep as sweeping
 from plaudit.finetune.settings import AskConfig, DataConfig, FinetuneConfig, LoraConfig
 from plaudit.finetune.sweep import Figures, Sweep, axis, cells, sweep
 from plaudit.finetune.sweep_report import render, summed
-from plaudit.store import read_json, read_table
+from plaudit.store import read_json, read_table, write_json
 
 CENTRE = FinetuneConfig(
     world=WorldConfig("doorkey", size=5),
@@ -112,6 +112,9 @@ def test_cells_share_what_is_the_same_and_one_that_fails_costs_no_other(tmp_path
     after = sum(r["right_after"] for r in shares[1]) / len(shares[1])
     assert rows[1]["skill_after"] == pytest.approx(after)
     assert rows[0]["general"] == pytest.approx(-3 / 40) and rows[0]["worlds"] == pytest.approx(-3 / 40)
+    assert [(row["examples"], row["seen"]) for row in rows[:2]] == [(10, 1), (10, 1)]  # one step of one
+    assert read_json(tmp_path / "s" / rows[0]["folder"] / "train/stage.json")["summary"]["seen"] == 1
+    assert "1 were seen" in Page((tmp_path / "s" / rows[0]["folder"] / "report.html").read_text()).text
     assert (tmp_path / "s/sweep.csv").read_text().count("\n") == 7
     text = Page((tmp_path / "s/sweep.html").read_text()).text
     assert "2 of 6 failed" in text and "lora.rank=4" in text
@@ -133,7 +136,7 @@ def made_up(work: Sweep, seeds: int) -> list[Figures]:
             rows.append(
                 Figures(
                     cell.name, seed, cell.folder(seed), "done", "", 0.5, after, 0.5, after - 0.1, 0.01 * number,
-                    -0.01 * number, None, 40, 8, 1.0, 2.0, 100,
+                    -0.01 * number, None, 40, 20, 8, 1.0, 2.0, 100,
                 )
             )  # fmt: skip
     return rows
@@ -169,6 +172,38 @@ def hostile(tmp_path_factory):
 @pytest.mark.parametrize("width", [1280, 390])
 def test_it_fits_and_is_quiet(chromium, hostile, width):
     assert_fits_and_is_quiet(chromium, hostile, width, dark=width == 390)
+
+
+def test_examples_that_no_step_comes_to_are_told(tmp_path):
+    centre = replace(CENTRE, lora=replace(CENTRE.lora, steps=30, batch=4, examples=100))
+    work = Sweep(tmp_path / "s", centre, [axis("lora.examples=30,120,300,1000", centre)], 1)
+    said = sweeping.unseen(work)
+    assert said.startswith("warning: 30 steps of 4 see 120 different examples at most")
+    assert "lora.examples=300 (300), lora.examples=1000 (1000);" in said and "--lora.steps 250" in said
+    assert "=120" not in said and "centre" not in said
+    assert not sweeping.unseen(Sweep(tmp_path / "s", centre, [axis("lora.examples=30,120", centre)], 1))
+    assert not sweeping.unseen(Sweep(tmp_path / "s", CENTRE, [axis("lora.rank=2,8", CENTRE)], 1))
+    work.create()
+    rows = [
+        replace(row, examples=count, seen=min(count, 120))
+        for row, count in zip(made_up(work, 1), (100, 30, 120, 300, 1000), strict=True)
+    ]
+    text = Page(render(work, rows)).text
+    assert (
+        "Not all of these examples were seen: 120 of 300 in lora.examples=300; 120 of 1,000 in lora.examples=1000."
+        in text
+    )
+
+
+def test_a_folder_whose_teaching_did_not_note_what_was_seen(tmp_path, counted):
+    centre = replace(CENTRE, llm=LLMConfig(model=f"transformers:{tiny_models.make_text(tmp_path / 'tiny')}"))
+    sweep(centre, [axis("lora.rank=2", centre)], 1, tmp_path / "s")
+    path = tmp_path / "s/cells/centre-seed0/train/stage.json"
+    noted = read_json(path)
+    del noted["summary"]["seen"]
+    write_json(path, noted)
+    row = sweeping.figures(run.Finetune.open(tmp_path / "s/cells/centre-seed0"), ("centre", 0, "cells/centre-seed0"))
+    assert (row.examples, row.seen) == (10, 1)
 
 
 def test_time_left_is_read_at_a_glance():

@@ -255,6 +255,7 @@ def test_the_packaged_model_says_the_same_by_either_engine(tmp_path, monkeypatch
     """Its 16-bit weights by llama.cpp and by PyTorch, on descriptions of DoorKey; the same with an adapter."""
     from plaudit import prompts
     from plaudit.config import WorldConfig
+    from plaudit.finetune.export import to_gguf
     from plaudit.judging.pointwise import Pointwise
     from plaudit.llms import weights
     from plaudit.llms.embedded import EmbeddedLLM
@@ -275,7 +276,7 @@ def test_the_packaged_model_says_the_same_by_either_engine(tmp_path, monkeypatch
         source = files.find("embedded")
     assert files.find("embedded") == source and caplog.text.count("turning") == 1
     adapter, merged = tiny_models.make_adapter(source, tmp_path / "lora", std=0.02), tmp_path / "lora.gguf"
-    tiny_models.as_gguf(adapter, merged)
+    to_gguf(adapter, weights.resolve(), merged, {})
     protocol, answers = Pointwise(prompts.load("pointwise")), []
     for llm in (
         TransformersLLM("embedded"),

@@ -1,7 +1,8 @@
 """The stages after teaching: ``export`` hands the judge to llama.cpp and checks it, ``measure`` says what it unlearnt.
 
 ``export`` writes ``adapter.gguf``, which ``--llm`` takes as it is, and ``agreement.parquet``: each held-out question as
-PyTorch and as llama.cpp answer it. Where the base is no GGUF file there is nothing to hand over. ``measure`` asks base and
+PyTorch and as llama.cpp answer it; where they disagree, that is told, and clear disagreement is an error
+(:mod:`plaudit.finetune.agreement`). Where the base is no GGUF file there is nothing to hand over. ``measure`` asks base and
 taught model the same general questions, with the engine that will be used (:mod:`plaudit.finetune.forgetting`); answers
 are kept in ``ledger.sqlite``, so that a stopped one goes on; the base's where a sweep's other folders find them.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import logging
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -23,6 +25,7 @@ import numpy as np
 from plaudit import registry
 from plaudit.console import Advance, console, progress
 from plaudit.finetune import skill
+from plaudit.finetune.agreement import Agreement, agreement, refusal
 from plaudit.finetune.gather import PARTS
 from plaudit.finetune.items import Choice
 from plaudit.finetune.lessons import Lesson
@@ -30,7 +33,7 @@ from plaudit.finetune.settings import MeasureConfig, base_spec
 from plaudit.finetune.teach import base, lessons, notes
 from plaudit.llms.base import LLM, Reply, Request
 from plaudit.llms.transformers_files import find, is_gguf, takes_images
-from plaudit.store import explain_disk_errors, write_table
+from plaudit.store import explain_disk_errors, read_table, write_table
 
 if TYPE_CHECKING:
     from plaudit.finetune.run import Finetune
@@ -39,6 +42,7 @@ MOST_ACTIONS = 30
 """Held-out actions that both engines are asked: each is weighed against all that could be done."""
 SAMPLE = 20
 """Held-out examples that both engines are asked in a cell of a sweep, which compares teachings and not engines."""
+log = logging.getLogger(__name__)
 
 
 def export(run: Finetune) -> None:
@@ -55,7 +59,33 @@ def export(run: Finetune) -> None:
     noted = notes(run.config) | {"weights": weights.fingerprint(source)}
     with explain_disk_errors(folder):
         target = to_gguf(adapter, source, folder / "adapter.gguf", noted)
+    found, pace = _compared(run, adapter, target)
+    write_table(folder / "agreement.parquet", found.rows)
+    instead = f"--llm transformers:{spec} --llm.adapter {adapter}"
+    if found.refused:
+        target.unlink()  # nobody is to use it by mistake
+        raise refusal(found, str(folder / "agreement.parquet"), instead)
+    run.finish(
+        "export",
+        time.perf_counter() - start,
+        gguf=True,
+        **found.summary(),
+        questions_per_second=round(pace, 2) if found.rows else None,
+    )
+    said = {name: "no choice asked" if share is None else f"{share:.1%} right" for name, share in found.right.items()}
+    console.print(
+        f"export: {target.name}: {said['llama_cpp']} by llama.cpp, {said['pytorch']} by PyTorch", markup=False
+    )
+    if doubts := found.doubts():
+        log.warning("llama.cpp and PyTorch disagree: %s. As it was taught, it runs by %s", "; ".join(doubts), instead)
+
+
+def _compared(run: Finetune, adapter: Path, target: Path) -> tuple[Agreement, float]:
+    """Both engines on the held-out questions, and how many of them llama.cpp answers in a second."""
     held_out = lessons(run, "held_out")
+    rows = read_table(run.folder / "train" / "answers.parquet")
+    same = len(rows) == len(held_out)  # else another version of plaudit chose them
+    before = {id(each): row.get("margin_before") for each, row in zip(held_out, rows, strict=True)} if same else {}
     asked = [each for each in held_out if len(each.answers) > 1]
     asked += [each for each in held_out if each.choices][:MOST_ACTIONS]
     asked = asked[:SAMPLE] if run.shared else asked
@@ -63,28 +93,12 @@ def export(run: Finetune) -> None:
     with base(run.config, str(adapter)) as llm:
         exact, _ = _choose(llm, requests, "ask by PyTorch")
     options = {"threads": run.config.llm.threads or None, "context": run.config.llm.context}
-    taught = registry.load("llms", "embedded")(spec, adapter=str(target), **options)
+    taught = registry.load("llms", "embedded")(base_spec(run.config), adapter=str(target), **options)
     with contextlib.closing(taught):
         taught.choose(requests[:16])  # its pages come from disk, its threads start: not what the pace is about
         taught.clear()
         used, seconds = _choose(taught, requests, "ask by llama.cpp")
-    rows = [_row(request, one, two) for request, one, two in zip(requests, exact, used, strict=True)]
-    write_table(folder / "agreement.parquet", rows)
-    apart = np.array([row["apart"] for row in rows])
-    shares = {name: _share(asked, replies) for name, replies in (("pytorch", exact), ("llama_cpp", used))}
-    run.finish(
-        "export",
-        time.perf_counter() - start,
-        gguf=True,
-        questions=len(rows),
-        right=shares,
-        apart_rms=float(np.sqrt((apart**2).mean())) if len(apart) else None,
-        questions_per_second=round(len(rows) / seconds, 2) if rows else None,
-    )
-    said = {name: "no choice asked" if share is None else f"{share:.1%} right" for name, share in shares.items()}
-    console.print(
-        f"export: {target.name}: {said['llama_cpp']} by llama.cpp, {said['pytorch']} by PyTorch", markup=False
-    )
+    return agreement(asked, exact, used, [before.get(id(each)) for each in asked]), len(requests) / max(seconds, 1e-9)
 
 
 def measure(run: Finetune) -> None:
@@ -195,15 +209,3 @@ def _choose(llm: LLM, requests: list[Request], what: str) -> tuple[list[Reply], 
     with progress(what, len(requests)) as advance:
         replies = llm.choose(requests, lambda place, reply: advance(1))
     return replies, time.perf_counter() - start
-
-
-def _row(request: Request, exact: Reply, used: Reply) -> dict[str, Any]:
-    """``apart``: by how much the first answer's log-odds against the second differ."""
-    odds = [reply.logprobs[0] - reply.logprobs[1] for reply in (exact, used)]
-    return {"prompt": request.prompt, "pytorch": odds[0], "llama_cpp": odds[1], "apart": odds[1] - odds[0]}
-
-
-def _share(asked: list[Lesson], replies: list[Reply]) -> float | None:
-    """Share of the lessons that these replies, one for each of their questions, answer rightly; None without any."""
-    right = [told.right for told in skill.read(asked, replies) if told.right is not None]
-    return float(np.mean(right)) if right else None

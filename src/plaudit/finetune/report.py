@@ -15,6 +15,7 @@ from markupsafe import Markup
 from plaudit.config import to_dict
 from plaudit.console import console
 from plaudit.finetune.outcome import GENERAL, Gain, Loss, Outcome, outcome
+from plaudit.finetune.settings import base_spec, seen
 from plaudit.report import teaching_plots as plots
 from plaudit.report.page import page
 from plaudit.report.words import percent, signed, size
@@ -83,7 +84,10 @@ def render(run: Finetune) -> str:
         shots=((done["measure"] or {}).get("summary", {})).get("shots", []),
         examples=examples(found),
         engines=engines(run) if done["export"] else None,
+        seen=seen(config.lora, done["train"]["summary"]["examples"]) if done["train"] else None,
         export=(done["export"] or {}).get("summary", {}),
+        base=base_spec(config),
+        adapter=run.folder / "train" / "adapter",
     )
 
 

@@ -72,7 +72,7 @@ class LoraConfig:
     kinds: tuple[str, ...] = ("compare",)
     """Kinds of examples that are taught; action alone teaches the acting model."""
     examples: int = 0
-    """Examples that are taught, drawn evenly over the kinds; 0 takes all that there are."""
+    """Examples to teach from, drawn evenly over the kinds, of which steps times batch are seen; 0 takes all there are."""
     steps: int = 100
     """Gradient steps."""
     batch: int = 4
@@ -156,6 +156,11 @@ class FinetuneConfig:
 def base_spec(config: FinetuneConfig) -> str:
     """What is taught: a folder, a model of the hub, a GGUF file or ``embedded``, whichever engine asks it later."""
     return config.llm.model.removeprefix("transformers:")
+
+
+def seen(lora: LoraConfig, examples: int) -> int:
+    """How many of so many examples the steps come to; each is taken once before any is taken again."""
+    return min(examples, lora.steps * lora.batch)
 
 
 def recipes() -> dict[str, Path]:

@@ -25,7 +25,7 @@ from plaudit.console import console
 from plaudit.errors import ConfigError, PlauditError, StoreError, did_you_mean
 from plaudit.finetune.outcome import outcome
 from plaudit.finetune.run import STAGES, Finetune, finetune
-from plaudit.finetune.settings import FinetuneConfig, validate
+from plaudit.finetune.settings import FinetuneConfig, LoraConfig, seen, validate
 from plaudit.stages.parts import settled_world
 from plaudit.store import atomic, explain_disk_errors, folder_lock, provenance, read_json, write_json, write_table
 
@@ -33,6 +33,8 @@ FORMAT = 1
 """Version of ``sweep.json``."""
 CENTRE = "centre"
 """Name of the cell with the settings as they are."""
+EXAMPLES = "lora.examples"
+"""The setting that says how many examples there are to teach from."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,9 @@ class Figures:
     worlds: float | None = None
     """Judging other worlds, after less before, as a share of the pairs."""
     examples: int | None = None
-    """Examples that were taught."""
+    """Examples that there were to teach from."""
+    seen: int | None = None
+    """How many of them the steps came to."""
     held_out: int | None = None
     """Held-out examples that were asked."""
     taught_seconds: float | None = None
@@ -270,7 +274,8 @@ def figures(run: Finetune, about: tuple[str, int, str]) -> Figures:
         perplexity=lost.get("perplexity of English"),
         general=lost.get("general sets"),
         worlds=lost.get("judging other worlds"),
-        examples=trained.get("examples"),
+        examples=(examples := trained.get("examples")),
+        seen=None if examples is None else seen(run.config.lora, examples),
         held_out=len(found.answers),
         taught_seconds=trained.get("taught_seconds"),
         seconds=round(sum(record["seconds"] for record in records), 1),
@@ -290,6 +295,8 @@ def sweep(centre: FinetuneConfig, axes: Sequence[Axis], seeds: int, folder: Path
         console.print(
             "note: settings of data and world change the held-out examples too; lora.examples does not", markup=False
         )
+    if warning := unseen(work):
+        console.print(warning, markup=False, style="yellow")
     work.create()
     jobs, spent = list(work.jobs()), list[float]()
     with folder_lock(folder):
@@ -302,6 +309,26 @@ def sweep(centre: FinetuneConfig, axes: Sequence[Axis], seeds: int, folder: Path
                 work.write()
         work.write()
     return work
+
+
+def unseen(work: Sweep) -> str:
+    """What is to be said of a sweep over more examples than the steps come to; nothing where all are seen."""
+    found = list[tuple[str, LoraConfig, int]]()
+    if any(each.path == EXAMPLES for each in work.axes):
+        for cell in work.cells:
+            lora, data = cell.config.lora, cell.config.data
+            wanted = lora.examples or data.examples * len(lora.kinds)  # of each kind
+            if cell.name.partition("=")[0] in (CENTRE, EXAMPLES) and seen(lora, wanted) < wanted:
+                found.append((cell.name, lora, wanted))
+    if not found:
+        return ""
+    _, lora, _ = found[0]
+    most = max(wanted for *_, wanted in found)
+    return (
+        f"warning: {lora.steps} steps of {lora.batch} see {lora.steps * lora.batch} different examples at most, fewer than "
+        f"there are in {', '.join(f'{name} ({wanted})' for name, _, wanted in found)}; the rest is never seen. To see all "
+        f"{most}: --lora.steps {-(-most // lora.batch)}, with another --out"
+    )
 
 
 def _one(work: Sweep, cell: Cell, seed: int) -> bool:

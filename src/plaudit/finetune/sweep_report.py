@@ -113,6 +113,7 @@ def render(work: Sweep, rows: Sequence[Figures]) -> str:
         min_seeds=MIN_SEEDS,
         trades=[trade(every, *of, small=of != LOST[0]) for of in LOST if any(cell.over[of[0]] for cell in every)],
         lines=[(each, of_axis(each, every)) for each in work.axes],
+        unseen=[cell for cell in every if (cell.mean("seen") or 0.0) < (cell.mean("examples") or 0.0)],
         kinds_differ=len({cell.config.lora.kinds for cell in work.cells}) > 1,
     )
 

@@ -38,7 +38,7 @@ from plaudit.finetune.refusals import (
     too_few,
 )
 from plaudit.finetune.rows import load_rows
-from plaudit.finetune.settings import AskConfig, FinetuneConfig, base_spec
+from plaudit.finetune.settings import AskConfig, FinetuneConfig, base_spec, seen
 from plaudit.llms import gguf_adapter
 from plaudit.store import explain_disk_errors, load_tree, read_table, save_tree, write_table
 
@@ -99,6 +99,7 @@ def train(run: Finetune) -> None:
         time.perf_counter() - start,
         base=llm.name,
         examples=len(taught),
+        seen=seen(options, len(taught)),
         steps=options.steps,
         taught_seconds=round(seconds, 1),
         tokens_per_second=round(sum(row["tokens"] for row in curve) / max(seconds, 1e-9)),
