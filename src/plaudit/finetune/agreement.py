@@ -23,14 +23,14 @@ from plaudit.llms.base import Reply
 
 POINTS = 0.01
 """How far the engines' shares of right answers may be apart: more, by the whole 95% interval of their paired difference, is
-told. One point is what 8 bits instead of 16 cost in the teachings that we know."""
+told. Of 200 examples, teachings of the packaged model differed by 0.5 to 1.5 points, which chance explains."""
 TOLD, REFUSED = 0.2, 0.5
 """How far the engines' leads may be apart, as a share of how far teaching moved them (both root mean squares): above the
 first it is told, above the second the adapter is refused. Fifteen teachings of the packaged model came to 0.02 to 0.07; an
 adapter that is not applied comes to 1."""
 ALIKE, UNLIKE = 0.98, 0.9
 """The same of the correlation of their log-odds: below the first it is told, below the second refused. The same teachings
-came to 0.997 and more; base and taught model to 0.4 and less."""
+came to 0.997 and more; the leads of base and taught model to 0.4 and less."""
 ROUNDING = 0.5
 """Root mean square, nats, that rounding may come to by itself; where the engines are no farther apart, nothing is refused,
 for teaching may have moved less than that."""
