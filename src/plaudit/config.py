@@ -245,7 +245,7 @@ class PolicyConfig:
     episodes: int = 20
     """Episodes of each seed: each seed plays layouts of its own, since nothing is trained."""
     max_steps: int = 0
-    """Steps after which an episode is cut off and counts as no success; 0 for the world's own limit, as all others have."""
+    """Steps after which an episode is cut off; success by then counts. 0 for the world's own limit, as all others have."""
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,8 @@ class Episode:
 def run_episodes(envs: VectorEnv, policy: Policy, seed: int, episodes: int, max_steps: int = 0) -> list[Episode]:
     """So many episodes, the first of each copy and reset, with seeds from ``seed`` on: all count alike, short or long.
 
-    With ``max_steps`` an episode that is not over by then is cut off there, and is no success.
+    With ``max_steps`` an episode that is not over by then is cut off there, and is what the world calls it at that step:
+    where success does not end an episode (MetaWorld), one that has been reached counts.
     """
     found = list[Episode]()
     while len(found) < episodes:
@@ -162,8 +163,7 @@ def _first_episodes(envs: VectorEnv, policy: Policy, seed: int, max_steps: int) 
     for made in walk(envs, policy, seed):
         totals[running] += made.task_reward[running]
         lengths[running] += 1
-        over = running & made.ended
-        success[over] = made.success[over]
+        success[running] = made.success[running]
         running &= ~made.ended
         if not running.any() or (max_steps and lengths.max() >= max_steps):
             break
