@@ -97,6 +97,18 @@ def test_ceilings_that_were_reached_are_told(tmp_path: Path) -> None:
     assert "of 1k" in section(html, "ways") and "of 1000.0 h" in section(html, "ways")
 
 
+def test_an_acting_model_that_was_cut_off_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rates = dict.fromkeys(("preference", "llm", "llm:thought", "random"), 0.5)
+    config = {"train": {"seeds": 5}, "policy": {"max_steps": 40}}
+    changes = {"llm:thought": {"switches": {"policy.max_steps": 60}}}
+    folder = make_comparison(tmp_path / "c", rates, seeds=5, changes=changes, config=config)
+    html = " ".join(unescape(compare_report(folder).read_text()).split())
+    said = "Cut off after 40 steps in each episode (--policy.max-steps): LLM as policy. Agents that are trained had"
+    assert said in html and "Cut off after 60 steps" in html
+    assert said in " ".join(capsys.readouterr().out.split())
+    assert "Cut off after" not in render(make_comparison(tmp_path / "d", rates, seeds=5))
+
+
 def test_missing_pieces_leave_a_page_that_makes_sense(tmp_path: Path) -> None:
     bare = tmp_path / "bare"
     bare.mkdir()

@@ -19,7 +19,7 @@ from plaudit.analysis.statistics import MIN_SEEDS
 from plaudit.console import console
 from plaudit.report import compare_charts, compare_plots, plots, words
 from plaudit.report.compare_asked import asked, examples, judges
-from plaudit.report.compare_headline import headline
+from plaudit.report.compare_headline import cut_off, headline
 from plaudit.report.compare_matrix import agreements, improvements
 from plaudit.report.compare_rewards import tracks
 from plaudit.report.compare_table import write_tables
@@ -51,6 +51,8 @@ def compare_report(folder: Path) -> Path:
     with atomic(path) as file:
         file.write(html)
     write_tables(folder)
+    for note in cut_off(read(folder)):
+        console.print(note, markup=False)
     console.print(f"report: {path} ({words.size(len(html))})")
     return path
 

@@ -38,7 +38,7 @@ class Headline:
 def headline(comparison: Comparison) -> Headline:
     """The result; a way that is not ahead of every control has not won."""
     scored = [way for way in comparison.scored if way.name not in REFERENCES]
-    notes = [*unfinished(comparison), *reached(comparison)]
+    notes = [*unfinished(comparison), *reached(comparison), *cut_off(comparison)]
     ours, controls = [w for w in scored if not w.is_control], [w for w in scored if w.is_control]
     if not scored:
         return Headline("There is no result: none of the ways was finished.", notes=notes)
@@ -183,6 +183,21 @@ def reached(comparison: Comparison) -> list[str]:
         f"The ceiling {name} was reached: {say(used or 0)} of {say(most)}. What was finished before is kept."
         for name, used, most, say in rows
         if most is not None and (used or 0) >= most
+    ]
+
+
+def cut_off(comparison: Comparison) -> list[str]:
+    """That the acting model had fewer steps than the others, where it had; its success is held against theirs."""
+    base, by_steps = comparison.setting("policy", "max_steps"), dict[int, list[str]]()
+    for way in comparison.scored:
+        switches = way.record.get("switches")
+        own = switches.get("policy.max_steps", base) if isinstance(switches, dict) else base
+        if way.route == "llm" and isinstance(own, int) and own > 0:
+            by_steps.setdefault(own, []).append(label(way.name))
+    return [
+        f"Cut off after {steps} steps in each episode (--policy.max-steps): {', '.join(names)}. Agents that are trained "
+        "had the world's own limit, so they may be ahead by their steps alone."
+        for steps, names in sorted(by_steps.items())
     ]
 
 
