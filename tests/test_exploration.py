@@ -11,7 +11,7 @@ import torch
 from chain_world import LENGTH, Chain
 
 from plaudit.analysis.coverage import distinct, entropy, rarefied
-from plaudit.analyze import exploration_study
+from plaudit.analyze import exploration, exploration_study
 from plaudit.analyze.base import Subject
 from plaudit.analyze.exploration import ExplorationOptions
 from plaudit.analyze.run import analyze
@@ -155,6 +155,12 @@ def test_a_world_alone_shows_a_random_policy_and_says_so(tmp_path):
     config = from_dict(RunConfig, {"world": {"name": str(Path(__file__).parent / "chain_world.py")}})
     found = analyze("exploration", Subject(config, tmp_path / "a"), ExplorationOptions(steps=1024, agents=2))
     assert list(found.facts) == ["random"] and any("--exploration.train" in each for each in found.warnings)
+
+
+def test_every_agent_that_was_trained_for_it_walks(corridor):
+    source = exploration.Source("count", corridor, "count")
+    assert exploration._walkers(source, ExplorationOptions(agents=2)) == 2
+    assert exploration._walkers(source, ExplorationOptions(agents=2, train=True, seeds=5)) == 5
 
 
 def test_the_study_s_arms_change_one_thing_each():

@@ -49,7 +49,7 @@ class ExplorationOptions:
     steps: int = 16_384
     """Environment steps that each agent walks through fresh episodes, all the same number."""
     agents: int = 5
-    """Agents of each arm that walk, at most."""
+    """Agents of each arm of a finished run that walk, at most; those that are trained here all do."""
     train: bool = False
     """Whether agents are trained for it: wordings, segments, count exponents, judging while training, and controls."""
     arms: tuple[str, ...] = ()
@@ -150,7 +150,7 @@ def _walk_in(envs: Any, sources: Sequence[Source], world: World, options: Explor
                 yield _met("random", seed, RandomPolicy(world.action_space, seed), world, envs, options.steps, None)
                 advance(1)
         return
-    agents = [(each, seed) for each in sources for seed in range(min(options.agents, each.run.config.train.seeds))]
+    agents = [(each, seed) for each in sources for seed in range(_walkers(each, options))]
     with progress("walk", len(agents)) as advance:
         for source, seed in agents:
             table = read_table(source.run.folder / "evaluate" / "episodes.parquet")
@@ -159,6 +159,12 @@ def _walk_in(envs: Any, sources: Sequence[Source], world: World, options: Explor
                 success = float(np.mean(won)) if won else None
                 yield _met(source.name, seed, policy, world, envs, options.steps, success)
             advance(1)
+
+
+def _walkers(source: Source, options: ExplorationOptions) -> int:
+    """How many of an arm's agents; of those that were trained for this no seed is dropped."""
+    seeds = source.run.config.train.seeds
+    return seeds if options.train else min(options.agents, seeds)
 
 
 def _met(name: str, seed: int, policy: Policy, world: World, envs: Any, steps: int, success: float | None) -> Walked:
