@@ -98,7 +98,8 @@ def levels(config: RunConfig, options: GranularityOptions) -> list[str]:
     if len(chosen := list(options.levels) or known) < 2:
         raise ConfigError(
             f"the world {Path(config.world.name).stem!r} has one kind of actions, so there is no granularity to compare; "
-            "doorkey, wordle and miniwob have several. A world of your own names them in choices = {'actions': (...)}."
+            "doorkey, wordle, miniwob and metaworld have several. A world of your own names them in "
+            "choices = {'actions': (...)}."
         )
     return chosen
 
