@@ -9,13 +9,15 @@ import pytest
 from plaudit import registry
 from plaudit.cli import main
 from plaudit.cli_words import parse_analyze, parse_config, parse_finetune, take_arms
+from plaudit.config import RunConfig, from_dict, to_dict
 from plaudit.errors import ConfigError, StoreError
 from plaudit.reproduce.recipe import PLACE, Check, load, names
 from plaudit.reproduce.rules import Evidence, Verdict, figure, judge, status
-from plaudit.reproduce.run import Project, evidence, judged, reproduce
-from plaudit.store import write_json, write_table
+from plaudit.reproduce.run import UNKNOWN, Project, evidence, judged, reproduce
+from plaudit.store import provenance, write_json, write_table
 
 SMALL = {recipe.name: recipe for recipe in load("small")}
+FULL = {recipe.name: recipe for recipe in load("full")}
 
 
 def arms(**means: float) -> Evidence:
@@ -178,8 +180,96 @@ def test_figures_are_found_by_path_and_by_name_and_nothing_is_guessed():
     result = levels(fine_llm=0.1).result | {"measures": [{"name": "rho of x", "value": 0.1, "low": None, "high": None}]}
     found = figure(result, "outcomes[level=moves,arm=llm]")
     assert found is not None and (found.value, found.low) == (0.1, pytest.approx(0.05))
-    for name in ("outcomes[level=macros,arm=llm]", "^rho of x", "nothing", "outcomes", "outcomes.level"):
+    for name in ("outcomes[level=macros,arm=llm]", "nothing", "outcomes", "outcomes.level"):
         assert figure(result, name) is None
+
+
+def test_a_number_of_too_few_seeds_is_open_and_not_missing():
+    rows = [{"level": "moves", "arm": arm, "success": v, "low": None, "high": None, "n": 4} for arm, v in
+            (("preference", 0.9), ("llm", None))]  # fmt: skip
+    result = told(outcomes=[*rows, {"level": "moves", "arm": "random", "success": 0.1, "low": 0.05, "high": 0.15}])
+    own, other = "outcomes[level=moves,arm=preference]", "outcomes[level=moves,arm=random]"
+    for first, second in ((own, other), (other, own)):
+        verdict = judge(Check("", "over", step="a", first=first, second=second), {"a": result})
+        assert verdict.said == "open" and "too few seeds" in verdict.why and len(verdict.figures) == 2
+    assert judge(Check("", "above", step="a", first=own), {"a": result}).said == "open"
+    assert judge(Check("", "above", step="a", first="outcomes[level=moves,arm=llm]"), {"a": result}).said == "missing"
+    bare = Evidence(result={"measures": [{"name": "rho of x", "value": 0.1, "low": None, "high": None},
+                                         {"name": "rho of x too", "value": 0.2, "low": 0.1, "high": 0.3}]})  # fmt: skip
+    assert judge(Check("", "above", step="a", first="^rho of x"), {"a": bare}).said == "yes", "one with an interval"
+    assert judge(Check("", "above", step="a", first="^rho of x$"), {"a": bare}).said == "open"
+
+
+def compared(folder: Path, lengths: dict[str, list[tuple[bool, int]]], steps: int) -> Path:
+    """A comparison of five seeds with these episodes in each, in which acting was cut off after so many steps."""
+    arms = [{"name": arm, "route": arm.split(":")[0], "folder": f"arms/{arm.replace(':', '-')}"} for arm in lengths]
+    folder.mkdir()
+    write_json(folder / "compare.json", {"arms": arms})
+    for arm in arms:  # every arm has the setting; it holds where a language model acts
+        (folder / arm["folder"]).mkdir(parents=True)
+        config = to_dict(from_dict(RunConfig, {"route": arm["route"], "policy": {"max_steps": steps}}))
+        write_json(folder / arm["folder"] / "run.json", {"config": config})
+    rows = [{"arm": arm, "seed": seed, "episode": i, "success": won, "length": length}
+            for arm, each in lengths.items() for seed in range(5) for i, (won, length) in enumerate(each)]  # fmt: skip
+    write_table(folder / "episodes.parquet", rows)
+    return folder
+
+
+def test_agents_have_no_more_steps_than_the_acting_model(tmp_path):
+    slow = {"preference": [(True, 100), (True, 300)], "llm": [(False, 40)] * 2, "random": [(False, 360)] * 2}
+    quick = {"preference": [(True, 40), (True, 300), (True, 12)], "llm": [(False, 40)] * 2}
+    late = {"preference": [(True, 300)] * 2, "llm:thought": [(True, 30), (False, 40)]}
+    against = Check("", "ahead", step="a", first="preference", second="llm")
+    cut = evidence(compared(tmp_path / "slow", slow, 40))
+    assert cut.cut == {"llm": 40}
+    verdict = judge(against, {"a": cut})
+    assert verdict.said == "open" and verdict.figures[0][1].value == 0 and "within 40 steps" in verdict.why
+    random = judge(Check("", "ahead", step="a", first="preference", second="random"), {"a": cut})
+    assert random.said == "yes" and not random.why, "where nothing was cut off all of it counts"
+    free = judge(against, {"a": evidence(compared(tmp_path / "free", slow, 0))})
+    assert free.said == "yes" and not free.why
+    ahead = judge(against, {"a": evidence(compared(tmp_path / "quick", quick, 40))})
+    assert ahead.said == "yes" and ahead.figures[0][1].value == pytest.approx(2 / 3)
+    behind = Check("", "ahead", step="a", first="preference", second="llm:thought")
+    assert judge(behind, {"a": evidence(compared(tmp_path / "late", late, 40))}).said == "no"
+
+
+@pytest.mark.parametrize("size", ["small", "full"])
+def test_a_recipe_gives_acting_and_agents_as_many_steps(size):
+    """Where acting is cut off, only worlds whose episodes end at success can tell what agents came to by then."""
+    held = 0
+    for recipe in load(size):
+        steps = {step.name: shlex.split(step.command) for step in recipe.steps}
+        for check in recipe.checks:
+            words = steps.get(check.step, [])
+            if check.second.partition(":")[0] != "llm":
+                continue
+            config = parse_config(words[0], take_arms(words[1:])[0])[-1]
+            if config.policy.max_steps == 0:
+                continue
+            assert check.kind == "ahead"
+            assert config.world.name in ("doorkey", "minihack"), "MetaWorld's last always 40 steps, whatever is reached"
+            assert "cut off" in recipe.differs and "cut off" in recipe.rule
+            held += 1
+    assert held == (5 if size == "small" else 0)
+
+
+def test_the_full_size_asks_for_every_route_in_every_domain():
+    domains = ("minihack", "miniwob", "metaworld", "wordle")
+    asked = {check.second: check.steps for check in FULL["indirect"].checks if check.kind == "ahead somewhere"}
+    assert asked == dict.fromkeys(("scalar", "embedding", "code"), domains)
+    everywhere = dict.fromkeys(domains, arms(preference=0.5, scalar=0.1, embedding=0.1, code=0.9, random=0.05))
+    assert status([judge(check, everywhere) for check in FULL["indirect"].checks]) == "partly"
+    beaten = dict.fromkeys(domains, arms(preference=0.5, scalar=0.1, embedding=0.1, code=0.1, random=0.05))
+    assert status([judge(check, beaten) for check in FULL["indirect"].checks]) == "reproduced"
+    small = {check.second: check.steps for check in SMALL["indirect"].checks if check.kind == "ahead somewhere"}
+    assert small == dict.fromkeys(("scalar", "embedding"), ("minihack", "wordle"))
+
+
+def test_what_was_chosen_after_a_look_is_said():
+    for name in ("indirect", "direct", "finetuning"):
+        assert "shaping.difference" in SMALL[name].differs
+    assert "is the other way round" in SMALL["direct"].rule
 
 
 @pytest.mark.parametrize("size", ["small", "full"])
@@ -260,6 +350,33 @@ def test_a_failed_step_loses_nothing_and_the_same_command_goes_on(tmp_path):
     assert {judged(project, recipe).status for recipe in project.recipes} == {"reproduced"}
     with pytest.raises(StoreError, match="another folder"):
         reproduce(Project(project.folder, "small", project.recipes, "other.gguf"), process)
+
+
+def test_each_step_keeps_its_commit_and_a_mixture_is_told(tmp_path, monkeypatch):
+    planted, at = PLANTED["dynamics"]["reproduced"], {"commit": "aaa1111"}
+    monkeypatch.setattr("plaudit.reproduce.run.provenance", lambda: provenance() | at)
+    project = Project(tmp_path / "paper", "small", load("small", ("dynamics",)))
+
+    def process(words, log):
+        plant(Path(words[-1]), planted[Path(words[-1]).name])
+        return 0
+
+    def written():
+        return reproduce(project, process).read_text(), json.loads((project.folder / "paper.json").read_text())
+
+    html, record = written()
+    assert "aaa1111" in html and "different commits" not in html
+    assert record["commits"] == {"aaa1111": ["dynamics-doorkey", "dynamics-wordle"]}
+    path = project.folder / "steps" / "dynamics-wordle.json"
+    old = json.loads(path.read_text())
+    write_json(path, old | {"state": "failed"})
+    at["commit"] = "bbb2222"
+    html, record = written()
+    assert record["experiments"][0]["steps"][1]["commits"] == ["aaa1111", "bbb2222"], "it went on by another"
+    assert "different commits of plaudit" in html and "aaa1111, bbb2222: dynamics-wordle" in html
+    write_json(path, {key: old[key] for key in ("command", "state", "seconds", "reason")})
+    html, record = written()
+    assert record["commits"][UNKNOWN] == ["dynamics-wordle"] and "not recorded: dynamics-wordle" in html
 
 
 def test_the_commands_name_folders_and_the_model(tmp_path):

@@ -66,6 +66,8 @@ class Check:
     """within: lower end."""
     high: float = 0.0
     """within: upper end."""
+    size: Literal["", "small", "full"] = ""
+    """The only size in which it is asked; empty for both."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Recipe:
     about: str
     """What this size is."""
     checks: tuple[Check, ...]
-    """The directions; all of them make the status."""
+    """The directions of the chosen size; all of them make the status."""
 
 
 def names(collection: str = PAPER) -> dict[str, Path]:
@@ -126,7 +128,8 @@ def read(path: Path, size: Size) -> Recipe:
     try:
         parts = {key: values["about"][key] for key in ("title", "claim", "source", "rule", "differs")}
         steps = tuple(from_dict(Step, step, f"{path.stem}.{size}.") for step in sized["steps"])
-        checks = tuple(from_dict(Check, check, f"{path.stem}.") for check in values["checks"])
+        every = [from_dict(Check, check, f"{path.stem}.") for check in values["checks"]]
+        checks = tuple(check for check in every if check.size in ("", size))
         recipe = Recipe(path.stem, steps=steps, checks=checks, about=sized["about"], **parts)
     except (KeyError, TypeError) as error:
         raise ConfigError(f"the experiment {path.stem} lacks something: {error}.") from None

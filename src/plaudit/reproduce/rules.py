@@ -1,6 +1,8 @@
 """From results to a status: rules that were written before any result, on directions with intervals only.
 
-Each direction gets a verdict. With ``d`` a difference of success (or of what was met) between two arms, seed by seed:
+Each direction gets a verdict. With ``d`` a difference of success (or of what was met) between two arms, seed by seed.
+Where a language model acted and its episodes were cut off (``policy.max_steps``), both arms are given as many steps: a
+success counts where its episode is over by then (an episode that goes on after success is over at its end):
 
 * ``ahead``: yes where the first is ahead by :func:`plaudit.analysis.claims.contest` (the interval of d leaves out zero, an
   exact rank test has p < 0.05, five seeds or more); no where the second is; else open.
@@ -11,6 +13,7 @@ Each direction gets a verdict. With ``d`` a difference of success (or of what wa
   of chance, or a margin of ours); no where it is wholly on the other; else open.
 * ``within``: yes where the interval is wholly inside; no where it is wholly outside; else open.
 * ``over``: yes where the first interval is wholly over the second; no where it is wholly under it; else open.
+* A number without an interval, for too few seeds, leaves the last four open.
 
 **Status**: *reproduced* where every direction is a yes, *partly* where some are. Where none is: *not run* while a direction
 is missing, *not* where one at least is a no, else *open*, for too few seeds to tell are no finding. No figure of the paper
@@ -41,6 +44,10 @@ class Evidence:
     """By column (success, ...), arm and seed; of a comparison, a run, or agents that an analysis has trained."""
     result: Mapping[str, Any] = field(default_factory=dict)
     """``result.json`` of an analysis, or what was unlearnt of a teaching."""
+    episodes: Mapping[str, Mapping[int, Sequence[tuple[bool, int]]]] = field(default_factory=dict)
+    """By arm and seed, each episode's success and steps; where single episodes are known."""
+    cut: Mapping[str, int] = field(default_factory=dict)
+    """Arms that a language model acted for and that were cut off short of the world's own limit: after so many steps."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +56,9 @@ class Figure:
 
     value: float
     """The number."""
-    low: float
-    """Lower end."""
-    high: float
+    low: float | None
+    """Lower end; None where too few seeds allow no interval."""
+    high: float | None
     """Upper end."""
 
 
@@ -95,7 +102,10 @@ def judge(check: Check, evidence: Mapping[str, Evidence], chances: int = 1) -> V
 
 
 def _of_arms(check: Check, first: Evidence, second: Evidence, chances: int = 1) -> Verdict:
-    scores, others = (e.scores.get(check.column, {}).get(a) for e, a in ((first, check.first), (second, check.second)))
+    sides = ((first, check.first), (second, check.second))
+    caps = [evidence.cut[arm] for evidence, arm in sides if check.column == "success" and arm in evidence.cut]
+    fewest = min(caps, default=0)
+    scores, others = (scored(evidence, arm, check.column, fewest) for evidence, arm in sides)
     if not scores or not others:
         name = check.second if scores else check.first
         return Verdict(check, "missing", why=f"{name} has no {check.column}")
@@ -105,13 +115,23 @@ def _of_arms(check: Check, first: Evidence, second: Evidence, chances: int = 1) 
         return Verdict(check, "open", why="fewer than two seeds that both have")
     figures = (("difference", Figure(d.point, d.low, d.high)),)
     few = f"{d.seeds} seeds carry no claim" if d.kind != "bootstrap" else ""
+    held = f"both within {fewest} steps, where the acting model was cut off" if fewest else ""
+    why = "; ".join(filter(None, (few, held)))
     if check.kind == "not behind":
         margin = check.than * (1.0 if check.column == "success" else abs(sum(others.values()) / len(others)))
         said: Said = "open" if few else "yes" if d.low > -margin else "no" if d.high < -margin else "open"
-        return Verdict(check, said, figures, few)
+        return Verdict(check, said, figures, why)
     if not found.is_claim or chances * found.p >= LEVEL:
-        return Verdict(check, "open", figures, few)
-    return Verdict(check, "yes" if found.order == "ahead" else "no", figures)
+        return Verdict(check, "open", figures, why)
+    return Verdict(check, "yes" if found.order == "ahead" else "no", figures, why)
+
+
+def scored(evidence: Evidence, arm: str, column: str = "success", steps: int = 0) -> Mapping[int, float]:
+    """An arm's seeds; of success, with ``steps``, what was over by then counts alone. Empty where that is not known."""
+    if not steps:
+        return evidence.scores.get(column, {}).get(arm, {})
+    by_seed = evidence.episodes.get(arm, {})
+    return {s: sum(won and length <= steps for won, length in each) / len(each) for s, each in by_seed.items() if each}
 
 
 def _somewhere(check: Check, evidence: Mapping[str, Evidence]) -> Verdict:
@@ -132,8 +152,15 @@ def _of_results(check: Check, first: Evidence, second: Evidence) -> Verdict:
     own = figure(first.result, check.first)
     if own is None:
         return Verdict(check, "missing", why=f"there is no {check.first!r} in the result")
+    figures, against = [("measured", own)], None
+    if check.kind == "over":
+        if (against := figure(second.result, check.second)) is None:
+            return Verdict(check, "missing", why=f"there is no {check.second!r} in the result")
+        figures.append(("against", against))
+    bare = [name for name, each in figures if each.low is None or each.high is None]
+    if bare or own.low is None or own.high is None:
+        return Verdict(check, "open", tuple(figures), f"too few seeds for an interval: {', '.join(bare)}")
     low, high, than = own.low, own.high, check.than
-    figures = [("measured", own)]
     if check.kind == "above":
         yes, no = low > than, high < than
     elif check.kind == "below":
@@ -141,23 +168,20 @@ def _of_results(check: Check, first: Evidence, second: Evidence) -> Verdict:
     elif check.kind == "within":
         yes, no = check.low <= low and high <= check.high, high < check.low or low > check.high
     else:
-        against = figure(second.result, check.second)
-        if against is None:
-            return Verdict(check, "missing", why=f"there is no {check.second!r} in the result")
-        figures.append(("against", against))
+        assert against and against.low is not None and against.high is not None
         yes, no = low > against.high, high < against.low
     return Verdict(check, "yes" if yes else "no" if no else "open", tuple(figures))
 
 
 def figure(result: Mapping[str, Any], name: str) -> Figure | None:
-    """A number of a result: a path into ``facts`` (or the file itself), else the first measure whose name fits."""
-    for root in (result.get("facts", {}), result):
-        if (found := _number(_at(root, name))) is not None:
-            return found
-    for measure in result.get("measures", ()):
-        if re.search(name, str(measure.get("name"))) and (found := _number(measure)) is not None:
-            return found
-    return None
+    """A number of a result: a path into ``facts`` (or the file itself), else the first measure whose name fits.
+
+    One without an interval, as of too few seeds, is taken where none has one.
+    """
+    told = [_at(root, name) for root in (result.get("facts", {}), result)]
+    told += [measure for measure in result.get("measures", ()) if re.search(name, str(measure.get("name")))]
+    found = [number for each in told if (number := _number(each)) is not None]
+    return next((number for number in found if number.low is not None), found[0] if found else None)
 
 
 def _at(value: Any, path: str) -> Any:
@@ -178,11 +202,16 @@ def _at(value: Any, path: str) -> Any:
 
 
 def _number(value: Any) -> Figure | None:
-    """``[value, low, high]``, or a record with a number and its ends."""
-    if isinstance(value, list) and len(value) == 3 and all(isinstance(v, int | float) for v in value):
-        return Figure(*map(float, value))
-    if not isinstance(value, dict):
+    """``[value, low, high]``, or a record with a number and its ends, which may be None."""
+    if isinstance(value, list) and len(value) == 3:
+        own, low, high = value
+    elif isinstance(value, dict):
+        own = next((value[k] for k in ("value", "success", "difference", "change") if value.get(k) is not None), None)
+        low, high = value.get("interval") or (value.get("low"), value.get("high"))
+    else:
         return None
-    own = next((value[k] for k in ("value", "success", "difference", "change") if value.get(k) is not None), None)
-    low, high = value.get("interval") or (value.get("low"), value.get("high"))
-    return None if own is None or low is None or high is None else Figure(float(own), float(low), float(high))
+    if not isinstance(own, int | float):
+        return None
+    return (
+        Figure(float(own), None, None) if low is None or high is None else Figure(float(own), float(low), float(high))
+    )

@@ -26,6 +26,8 @@ from plaudit.store import atomic, explain_disk_errors, folder_lock, provenance, 
 
 ASKING = ("run", "compare", "finetune", "analyze")
 """Verbs that take ``--llm``."""
+UNKNOWN = "not recorded"
+"""In place of a step's commit."""
 Process = Callable[[Sequence[str], Path], int]
 """Carries out a command with its output in a file; returns its exit code."""
 
@@ -42,6 +44,8 @@ class Done:
     """Wall time of all tries."""
     reason: str = ""
     """Why it failed: the last line that it said."""
+    commits: tuple[str, ...] = ()
+    """Of plaudit, at each try; none where a folder is older than this record, or plaudit is no checkout."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ class Project:
         record = read_json(path)
         if record["command"] != fingerprint(self.words(step)):
             return Done(step, "waiting")
-        return Done(step, record["state"], record["seconds"], record["reason"])
+        return Done(step, record["state"], record["seconds"], record["reason"], tuple(record.get("commits", ())))
 
 
 def reproduce(project: Project, process: Process | None = None) -> Path:
@@ -140,16 +144,21 @@ def _carry_out(project: Project, step: Step, process: Process) -> None:
         return
     lacking = [name for name in step.needs if not _finished(project, name)]
     if lacking:
-        _record(project, Done(step, "failed", before.seconds, f"it needs {lacking[0]}, which is not finished"))
+        reason = f"it needs {lacking[0]}, which is not finished"
+        _record(project, dataclasses.replace(before, state="failed", reason=reason))
         console.print(f"  {step.name}: left out, it needs {lacking[0]}, which is not finished", markup=False)
         return
     words, log = project.words(step), project.folder / "steps" / f"{step.name}.log"
     console.print(f"  {step.name}: plaudit {shlex.join(words)} (about {step.minutes:g} min)", markup=False)
+    commit = provenance()["commit"]
+    commits = tuple(dict.fromkeys((*before.commits, commit))) if commit else before.commits
+    # Before it begins, so that a killed try is known of as well.
+    _record(project, Done(step, "waiting", before.seconds, commits=commits))
     start = time.perf_counter()
     code = process(words, log)
     seconds = before.seconds + time.perf_counter() - start
     state, reason = ("finished", "") if code == 0 else ("failed", f"exit code {code}: {_last(log)}")
-    _record(project, Done(step, state, round(seconds, 1), reason))
+    _record(project, Done(step, state, round(seconds, 1), reason, commits))
     console.print(f"  {step.name}: {state} after {seconds:.0f} s" + (f": {reason}" if reason else ""), markup=False)
 
 
@@ -159,7 +168,7 @@ def _finished(project: Project, name: str) -> bool:
 
 def _record(project: Project, done: Done) -> None:
     known: dict[str, Any] = {"command": fingerprint(project.words(done.step)), "state": done.state}
-    known |= {"seconds": done.seconds, "reason": done.reason}
+    known |= {"seconds": done.seconds, "reason": done.reason, "commits": done.commits}
     write_json(project.folder / "steps" / f"{done.step.name}.json", known)
 
 
@@ -186,8 +195,31 @@ def evidence(folder: Path) -> Evidence:
     tables = () if result else (folder / "episodes.parquet", folder / "evaluate" / "episodes.parquet")
     for path in tables:
         if path.is_file():
-            return Evidence(_by_seed(read_table(path, ("arm", "seed", "success"))), result)
+            rows = read_table(path)
+            scores = _by_seed([{key: row[key] for key in ("arm", "seed", "success")} for row in rows])
+            return Evidence(scores, result, _episodes(rows), cut_off(folder))
     return Evidence({}, result)
+
+
+def _episodes(rows: list[dict[str, Any]]) -> dict[str, dict[int, list[tuple[bool, int]]]]:
+    """Arm, seed: success and steps of each episode, where the table has them."""
+    found: dict[str, dict[int, list[tuple[bool, int]]]] = {}
+    for row in rows:
+        if row.get("length") is not None:
+            found.setdefault(row["arm"], {}).setdefault(row["seed"], []).append((bool(row["success"]), row["length"]))
+    return found
+
+
+def cut_off(folder: Path) -> dict[str, int]:
+    """Arms of a comparison (or of a run) that a language model acted for, and after how many steps they were cut off."""
+    if (folder / "compare.json").is_file():
+        arms = read_json(folder / "compare.json").get("arms", ())
+        runs = {arm["name"]: folder / arm["folder"] / "run.json" for arm in arms if arm["route"] == "llm"}
+    else:
+        runs = {"llm": folder / "run.json"}
+    configs = {arm: read_json(path).get("config", {}) for arm, path in runs.items() if path.is_file()}
+    steps = {arm: int(config.get("policy", {}).get("max_steps", 0)) for arm, config in configs.items()}
+    return {arm: each for arm, each in steps.items() if each > 0}
 
 
 def _by_seed(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[int, float]]]:
@@ -224,11 +256,21 @@ def _write(project: Project) -> tuple[Path, dict[str, str]]:
 
     outcomes, record = [judged(project, recipe) for recipe in project.recipes], provenance()
     about = {"size": project.size, "llm": project.llm or "embedded", "seconds": _seconds(project)}
+    about["commits"] = commits_of(project)
     write_json(project.folder / "paper.json", record | about | {"experiments": [as_record(o) for o in outcomes]})
     path = project.folder / "report.html"
     with atomic(path) as file:
         file.write(render(project, outcomes, record | about).encode("utf-8", errors="replace"))
     return path, {outcome.recipe.name: outcome.status for outcome in outcomes}
+
+
+def commits_of(project: Project) -> dict[str, list[str]]:
+    """The finished steps by the commits of plaudit that they were made by; "not recorded" of an older folder's."""
+    found: dict[str, list[str]] = {}
+    for done in map(project.done, project.steps):
+        if done.state == "finished":
+            found.setdefault(", ".join(done.commits) or UNKNOWN, []).append(done.step.name)
+    return found
 
 
 def _seconds(project: Project) -> float:
@@ -250,6 +292,7 @@ def as_record(outcome: Outcome) -> dict[str, Any]:
         ],
         "steps": [
             {"name": d.step.name, "command": d.step.command, "state": d.state, "seconds": d.seconds, "reason": d.reason}
+            | {"commits": d.commits}
             for d in outcome.steps
         ],
     }
