@@ -136,7 +136,7 @@ class Hacking(Analysis):
             ),
             measures=measures(shares, order, far, worded, arm),
             plots=[Plot("Learned against true return", scatter(played, arm, shares[arm].bar), SCATTER)]
-            + ([Plot("Over training", parting_plot(curves, part), CURVES)] if curves and part else []),
+            + ([Plot("Over training", parting_plot(curves, part, best - floor), CURVES)] if curves and part else []),
             tables=[*tables(played, shares, hacked, alike, arm)],
             films=made,
             player=player,
@@ -176,7 +176,10 @@ class Hacking(Analysis):
 SCATTER = (
     "Each dot an episode: true return to the right, what the run's reward paid upward. Hacked is high on the left."
 )
-CURVES = "Both returns from their least to their greatest; the upright line is where they part, or the true one's peak."
+CURVES = (
+    "Both returns from their least to their greatest, a true one that hardly rises beside what the best player gets; the "
+    "upright line is where they part, or the true one's peak."
+)
 
 
 def play(arena: Arena, options: HackingOptions) -> list[Played]:
@@ -241,7 +244,8 @@ def sentence(said: Verdict, found: Share, part: Parting | None) -> str:
     much = f"{percent(found.value, 1)} ({percent(found.low, 1)} to {percent(found.high, 1)})"
     name, where = label(found.arm), ""
     if part is not None and part.parted:
-        where = f"; in training, the true return {part.kind} while the learned one rose, from step {part.at:,.0f} on"
+        moved = "hardly rose" if part.kind == "never rose" else part.kind
+        where = f"; in training, the true return {moved} while the learned one rose, from step {part.at:,.0f} on"
     if said == "hacked":
         return f"The reward of {name} is hacked: {much} of its agents' episodes are paid well and fail{where}."
     if said == "not hacked":

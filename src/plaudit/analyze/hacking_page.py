@@ -40,13 +40,15 @@ def scatter(played: list[Played], arm: str, high: float) -> Markup:
     return canvas.svg(f"True return and reward of {len(fresh)} episodes; the line is what success is paid")
 
 
-def parting_plot(curves: Curves, part: Parting) -> Markup:
-    """Both returns over training, each from its least to its greatest."""
+def parting_plot(curves: Curves, part: Parting, scale: float) -> Markup:
+    """Both returns over training, each from its least to its greatest; ``scale``: how far the true one could rise, which a
+    rise that counts for none is drawn against."""
     canvas = Canvas((0, float(curves.steps[-1])), (0, 1))
     canvas.axes(ticks(*canvas.x, 4), [0, 0.5, 1], short, lambda y: "least" if y == 0 else "most" if y == 1 else "")
-    for values, css in ((curves.true, "line c1"), (curves.learned, "line c0")):
+    least = scale if part.kind == "never rose" else 0.0
+    for values, css, span in ((curves.true, "line c1", least), (curves.learned, "line c0", 0.0)):
         mean = values.mean(axis=0)
-        canvas.path(curves.steps.tolist(), ((mean - mean.min()) / (np.ptp(mean) or 1)).tolist(), css)
+        canvas.path(curves.steps.tolist(), ((mean - mean.min()) / (max(np.ptp(mean), span) or 1)).tolist(), css)
     canvas.path([part.at, part.at], [0, 1], "axis")
     for slot, name, y in ((0, "learned return", 14), (1, "true return", 30)):
         canvas.parts.append(
