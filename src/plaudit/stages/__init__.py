@@ -39,14 +39,10 @@ def prepare(config: RunConfig, folder: str | Path, budget: Budget | None = None)
 
 def _count_spent(run: Run) -> None:
     """A ceiling of tokens or money is one of all that the folder has ever spent."""
-    path = run.folder / "ledger.sqlite"
-    if path.exists():
-        from plaudit.llms.ledger import Ledger
+    from plaudit.stages.parts import spent
 
-        ledger = Ledger(path)
-        spent = ledger.spend(asked_only=True)
-        ledger.close()
-        run.budget.spend(spent.answers, spent.tokens, spent.usd)
+    before = spent(run.folder)
+    run.budget.spend(before.answers, before.tokens, before.usd)
 
 
 def run(config: RunConfig, folder: str | Path, budget: Budget | None = None) -> Run:

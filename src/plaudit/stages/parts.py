@@ -17,6 +17,7 @@ from plaudit.config import JudgeConfig, LLMConfig, RunConfig, WorldConfig
 from plaudit.console import console
 from plaudit.envs.base import World
 from plaudit.errors import ConfigError, StoreError, did_you_mean
+from plaudit.llms.answers import Spend
 from plaudit.llms.base import LLM
 from plaudit.llms.ledger import Ledger, LedgerLLM
 from plaudit.policies.base import Policy
@@ -109,6 +110,14 @@ def arms(config: RunConfig) -> list[str]:
     """Everything that is measured: the run's own route and, beside it, the controls with a random policy."""
     beside = (*config.train.controls, "random") if config.train.controls else ()
     return list(dict.fromkeys((config.route, *beside)))
+
+
+def spent(folder: Path) -> Spend:
+    """What a run's model was asked by this folder itself; answers taken over from another ledger cost nothing."""
+    if not (path := folder / "ledger.sqlite").exists():
+        return Spend(0, 0, 0, 0.0, 0.0)
+    with contextlib.closing(Ledger(path)) as ledger:
+        return ledger.spend(asked_only=True)
 
 
 @contextlib.contextmanager

@@ -16,19 +16,16 @@ import traceback
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from plaudit.budget import Budget
 from plaudit.config import ClusterConfig, RunConfig
 from plaudit.console import console, progress
 from plaudit.errors import PlauditError
-from plaudit.stages.parts import cores, make_envs, make_route, make_world, trained_arms
+from plaudit.stages.parts import cores, make_envs, make_route, make_world, spent, trained_arms
 from plaudit.stages.visits import Visits
 from plaudit.store import Run, load_tree, read_table, save_tree, write_table
 from plaudit.world_file import blame
-
-if TYPE_CHECKING:
-    from plaudit.llms.answers import Spend
 
 CHECKPOINT_SECONDS = float(os.environ.get("PLAUDIT_CHECKPOINT_SECONDS", "5"))
 """Wall time between two checkpoints: what a kill -9 can cost at most."""
@@ -154,12 +151,12 @@ def _under(budget: Budget, waiting: Sequence[Job]) -> Iterator[Sequence[Job]]:
     if not folders:
         yield waiting
         return
-    ceiling, before = _share(budget, sum(job.beside for job in waiting)), {each: _spent(each) for each in folders}
+    ceiling, before = _share(budget, sum(job.beside for job in waiting)), {each: spent(each) for each in folders}
     try:
         yield [replace(job, ceiling=ceiling if job.beside else None) for job in waiting]
     finally:
         for folder in folders:
-            now, then = _spent(folder), before[folder]
+            now, then = spent(folder), before[folder]
             budget.spend(now.answers - then.answers, now.tokens - then.tokens, now.usd - then.usd)
 
 
@@ -168,13 +165,6 @@ def _share(budget: Budget, judges: int) -> Budget:
     tokens = None if budget.max_tokens is None else max(0, budget.max_tokens - budget.tokens) // judges
     usd = None if budget.max_usd is None else max(0.0, budget.max_usd - budget.usd) / judges
     return Budget(max_tokens=tokens, max_usd=usd)
-
-
-def _spent(folder: Path) -> Spend:
-    from plaudit.llms.ledger import Ledger
-
-    with contextlib.closing(Ledger(folder / "ledger.sqlite")) as ledger:
-        return ledger.spend(asked_only=True)
 
 
 def _run_here(waiting: Sequence[Job], workers: int, steps: int, budget: Budget) -> dict[Job, str]:
@@ -240,9 +230,8 @@ def _work(job: Job, results: Any) -> None:
     """A process's work; reports steps done (int) or its job and the failure (str)."""
     import torch
 
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # what came while it was deaf is forgotten, what comes goes to the parent
+    # What came while it was deaf is forgotten, what comes now is the parent's to hear.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     parent = os.getppid()
 
