@@ -11,7 +11,7 @@ more per further token of an answer.
 
 Numbers. The same calls in the same order give the same numbers. In another batch they differ in their last digits, for
 sums run in another order; with quantised weights, where llama.cpp rounds activations to 8 bits, that grows to about
-0.05-0.1 (root mean square) in a log-probability and 0.02-0.04 in the log-odds of two answers; with F16 to 0.005.
+0.1 (root mean square; at most 0.25) in the log-odds of two answers, with F16 to 0.005: see docs/llms.md.
 
 Left out: images, recurrent and encoder-decoder models (no prefix of their memory can be shared). Sources:
 https://github.com/ggml-org/llama.cpp through https://github.com/shakfu/cyllama (MIT).
