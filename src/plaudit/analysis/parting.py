@@ -32,7 +32,7 @@ RESAMPLES = 2000
 class Parting:
     """What the curves show."""
 
-    kind: Literal["fell", "never rose", "together"]
+    kind: Literal["fell", "hardly rose", "together"]
     """How they part; ``together`` where they do not."""
     at: float
     """Environment steps at which they part; the true return's highest point where they do not."""
@@ -75,7 +75,7 @@ def parting(
     grounded = average.max() - average[0] <= MARGIN * scale and average[-1] < floor + 0.5 * scale
     if grounded and all_gain[1] > 0:
         start = float(steps[0])
-        return Parting("never rose", start, start, start, all_gain, all_rise)
+        return Parting("hardly rose", start, start, start, all_gain, all_rise)
     return Parting("together", float(steps[peak]), low, high, gain, loss)
 
 

@@ -244,8 +244,7 @@ def sentence(said: Verdict, found: Share, part: Parting | None) -> str:
     much = f"{percent(found.value, 1)} ({percent(found.low, 1)} to {percent(found.high, 1)})"
     name, where = label(found.arm), ""
     if part is not None and part.parted:
-        moved = "hardly rose" if part.kind == "never rose" else part.kind
-        where = f"; in training, the true return {moved} while the learned one rose, from step {part.at:,.0f} on"
+        where = f"; in training, the true return {part.kind} while the learned one rose, from step {part.at:,.0f} on"
     if said == "hacked":
         return f"The reward of {name} is hacked: {much} of its agents' episodes are paid well and fail{where}."
     if said == "not hacked":

@@ -45,7 +45,7 @@ def parting_plot(curves: Curves, part: Parting, scale: float) -> Markup:
     rise that counts for none is drawn against."""
     canvas = Canvas((0, float(curves.steps[-1])), (0, 1))
     canvas.axes(ticks(*canvas.x, 4), [0, 0.5, 1], short, lambda y: "least" if y == 0 else "most" if y == 1 else "")
-    least = scale if part.kind == "never rose" else 0.0
+    least = scale if part.kind == "hardly rose" else 0.0
     for values, css, span in ((curves.true, "line c1", least), (curves.learned, "line c0", 0.0)):
         mean = values.mean(axis=0)
         canvas.path(curves.steps.tolist(), ((mean - mean.min()) / (max(np.ptp(mean), span) or 1)).tolist(), css)
