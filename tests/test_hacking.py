@@ -13,7 +13,7 @@ from plaudit.analysis.parting import parting
 from plaudit.analysis.reward_distance import UNRELATED, canonical, distance
 from plaudit.analyze.base import Subject
 from plaudit.analyze.hacking import HackingOptions, Share, verdict
-from plaudit.analyze.hacking_looks import compared
+from plaudit.analyze.hacking_wordings import Outcome, compared, outcomes
 from plaudit.analyze.run import analyze
 from plaudit.config import RunConfig, from_dict
 from plaudit.llms.scripted import ScriptedLLM
@@ -87,14 +87,22 @@ class Guide:
 GOOD = ("toward the bell", "in the middle", "toward the door", "at the door")
 
 
-def made(folder: Path, monkeypatch: pytest.MonkeyPatch, likes: tuple[str, ...], counted: float, **changes):
-    """A finished run whose judge likes these places, the later the more."""
+def made(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    likes: tuple[str, ...],
+    counted: float,
+    briefly: tuple[str, ...] | None = None,
+    **changes,
+):
+    """A finished run whose judge likes these places, the later the more; without examples those of ``briefly``."""
     world = folder / "corridor.py"
     world.write_text(WORLD)
 
     def score(request):
         now = re.findall(r"You stand ([a-z ]+)\.", request.prompt)[-1]
-        liked = max((i + 1 for i, place in enumerate(likes) if place in now), default=0)
+        short = briefly is not None and request.prompt.count("Progress:") == 1
+        liked = max((i + 1 for i, place in enumerate(briefly if short else likes) if place in now), default=0)
         count = len(request.answers)
         return (float(liked), 0.0) if count == 2 else [-abs(float(i - liked)) for i in range(count)]
 
@@ -168,6 +176,34 @@ def test_a_reward_that_still_asks_and_one_that_learns(tmp_path, monkeypatch):
     told = finding.facts["success_paid_more"]
     assert told is None or told[1] < told[2], "a share that all agents have alike is not known for sure"
     assert any("not kept" in warning for warning in finding.warnings)
+
+
+def test_agents_of_other_words_come_to_what_those_words_reward(tmp_path, monkeypatch):
+    """Without examples this judge likes the bell: the order turns, and agents of that wording never reach the door."""
+    small = {"controls": [], "seeds": 2}
+    run = made(tmp_path, monkeypatch, GOOD, 3.0, ("the bell rings",), judge={"protocol": "pointwise"}, train=small)
+    before = hashes(run.folder)
+    subject = Subject(run.config, run.folder / "analyze" / "hacking", run)
+    options = HackingOptions(episodes=4, items=6, wording_seeds=2)
+    finding = analyze("hacking", subject, options)
+    assert hashes(run.folder) == before, "an analysis changes nothing of the run"
+    told = finding.facts["outcomes"]
+    assert list(told) == ["pointwise", "pointwise-b", "pointwise-c"]
+    assert told["pointwise"] == told["pointwise-c"] and min(told["pointwise"]) > 0.2 > max(told["pointwise-b"]), told
+    assert finding.facts["wordings"]["pointwise-b"]["turned"][0] > 0.5
+    agents = {p: p.stat().st_mtime_ns for p in subject.folder.rglob("agent.safetensors")}
+    assert len(agents) == 6
+    again = analyze("hacking", subject, options)
+    assert again.facts["outcomes"] == told and agents == {p: p.stat().st_mtime_ns for p in agents}
+
+
+def test_success_by_wording_is_paired_by_seed():
+    seeds = {0: 0.2, 1: 0.9, 2: 0.4, 3: 0.6, 4: 0.8}
+    found = outcomes([Outcome("a", seeds), Outcome("a-b", {seed: won - 0.2 for seed, won in seeds.items()})])
+    (gap,) = (m for m in found.measures if m.name == "a-b less a, success")
+    assert (gap.value, gap.low, gap.high) == pytest.approx((-0.2, -0.2, -0.2)), "level apart in every seed"
+    assert not found.warnings and outcomes([Outcome("a", {0: 0.2})]).warnings
+    assert found.tables[0].rows[1][2:] == ["-20.0% (-20.0% to -20.0%)", 5]
 
 
 STEPS = np.linspace(1000, 20_000, 20)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -175,6 +175,18 @@ class Finding:
     """What speaks against the headline: too few, one-sided, not measurable here."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What another program wants to know of it: goes into ``result.json`` as it is."""
+
+    def joined(self, more: Finding) -> Finding:
+        """This one with what a further look has found; films and lede are this one's."""
+        return replace(
+            self,
+            headline=" ".join(filter(None, (self.headline, more.headline))),
+            measures=[*self.measures, *more.measures],
+            plots=[*self.plots, *more.plots],
+            tables=[*self.tables, *more.tables],
+            warnings=[*self.warnings, *more.warnings],
+            facts=self.facts | more.facts,
+        )
 
 
 class Analysis:

@@ -93,7 +93,7 @@ class Credit(Analysis):
             return made
         trained = credit_discounts.train(run, subject.folder, options.discounts, options.seeds, options.train_steps)
         write_table(subject.folder / "agents.parquet", credit_discounts.by_seed(trained))
-        return _joined(made, credit_discounts.finding(trained, run.config.route))
+        return made.joined(credit_discounts.finding(trained, run.config.route))
 
 
 def _with_reward(run: Run) -> Run:
@@ -127,17 +127,4 @@ def _keep(subject: Subject, found: Sequence[Walk], value: Sequence[Numbers], rew
     }
     write_columns(
         subject.folder / "steps.parquet", rows | {f"reward:{k}": np.concatenate(v) for k, v in rewards.items()}
-    )
-
-
-def _joined(one: Finding, other: Finding) -> Finding:
-    """Both as one."""
-    return Finding(
-        headline=" ".join(filter(None, (one.headline, other.headline))),
-        lede=one.lede,
-        measures=[*one.measures, *other.measures],
-        plots=[*one.plots, *other.plots],
-        tables=[*one.tables, *other.tables],
-        warnings=[*one.warnings, *other.warnings],
-        facts=one.facts | other.facts,
     )

@@ -33,6 +33,7 @@ from plaudit.analysis.parting import Parting, parting
 from plaudit.analysis.reward_distance import UNRELATED, Distance, distance
 from plaudit.analysis.statistics import MIN_SEEDS, percentiles
 from plaudit.analyze import hacking_looks as looks
+from plaudit.analyze import hacking_wordings as wordings
 from plaudit.analyze.base import Analysis, Finding, Measure, Plot, Subject, Table
 from plaudit.analyze.hacking_episodes import Arena, Played
 from plaudit.analyze.hacking_page import films, parting_plot, scatter
@@ -66,6 +67,10 @@ class HackingOptions:
     """Recorded steps on which rewards are compared, at most."""
     items: int = 48
     """Observations that the judge is asked about in the prompt's other wordings; 0 asks nothing."""
+    wording_seeds: int = 0
+    """Agents that are trained on each of these wordings; 0 trains none."""
+    wording_steps: int = 0
+    """Environment steps of each; 0 for as many as the run's agents had."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,13 @@ class Hacking(Analysis):
 
     def find(self, subject: Subject, options: HackingOptions) -> Finding:
         run = subject.finished_run(*self.reads)
+        found = self._play(subject, run, options)
+        if not make_route(run.config.route).asks:
+            return found
+        asked = wordings.finding(subject, run, options.items, options.wording_seeds, options.wording_steps)
+        return found.joined(asked)
+
+    def _play(self, subject: Subject, run: Run, options: HackingOptions) -> Finding:
         arm, world, warnings = run.config.route, make_world(run.config.world), list[str]()
         if arm not in payable(trained_arms(run.config)):
             raise ConfigError(
@@ -114,7 +126,6 @@ class Hacking(Analysis):
         part = parting(curves.steps, curves.learned, curves.true, best - floor, floor) if curves else None
         said = verdict(shares[arm], part)
         far = self._distances(paying, world, arms, recorder, options, warnings)
-        worded = self._wordings(subject, run, world, options, warnings)
         warnings += doubts(shares[arm], part, played, arm)
         hacked = sorted((p for p in played if p.arm == arm and is_hacked(p, arm, (floor, best), shares[arm].bar)),
                         key=lambda p: -p.paid[arm])  # fmt: skip
@@ -134,14 +145,14 @@ class Hacking(Analysis):
                 f"{'the median success' if shares[arm].by_success else 'the best twentieth of random play'} "
                 f"({number(shares[arm].bar)})."
             ),
-            measures=measures(shares, order, far, worded, arm),
+            measures=measures(shares, order, far, arm),
             plots=[Plot("Learned against true return", scatter(played, arm, shares[arm].bar), SCATTER)]
             + ([Plot("Over training", parting_plot(curves, part, best - floor), CURVES)] if curves and part else []),
             tables=[*tables(played, shares, hacked, alike, arm)],
             films=made,
             player=player,
             warnings=warnings,
-            facts=facts(said, shares, part, order, far, worded, arm),
+            facts=facts(said, shares, part, order, far, arm),
         )
 
     def _distances(
@@ -160,16 +171,6 @@ class Hacking(Analysis):
         if power:
             paid = looks.novelty(steps, world, power)
             found["count"] = distance(paid, steps.task, steps.episode)
-        return found
-
-    def _wordings(
-        self, subject: Subject, run: Run, world: Any, options: HackingOptions, warnings: list[str]
-    ) -> list[looks.Wording]:
-        if not options.items or not make_route(run.config.route).asks:
-            return []
-        with subject.llm() as llm:
-            found, why = looks.wordings(run, world, llm, options.items)
-        warnings += [why] if why else []
         return found
 
 
@@ -294,7 +295,6 @@ def measures(
     shares: dict[str, Share],
     order: tuple[float, float, float] | None,
     far: dict[str, Distance],
-    worded: list[looks.Wording],
     arm: str,
 ) -> list[Measure]:
     """The numbers."""
@@ -312,11 +312,6 @@ def measures(
         )
         known = f"EPIC distance to the task reward, {label(name)}"
         found.append(Measure(known, d.value, d.low, d.high, chance=UNRELATED, share=False, note=note))
-    for each in worded:
-        found.append(
-            Measure(f"rank correlation with the judge asked by {each.prompt}", *each.correlation, each.n, 0.0, False)
-        )
-        found.append(Measure(f"pairs that {each.prompt} turns", *each.turned, each.n, 0.5))
     return found
 
 
@@ -354,7 +349,6 @@ def facts(
     part: Parting | None,
     order: tuple[float, float, float] | None,
     far: dict[str, Distance],
-    worded: list[looks.Wording],
     arm: str,
 ) -> dict[str, Any]:
     """For other programs; every number as [value, low, high]."""
@@ -374,7 +368,6 @@ def facts(
             "true": part.true,
         },
         "epic": {name: [d.value, d.low, d.high] for name, d in far.items()},
-        "wordings": {w.prompt: {"correlation": w.correlation, "turned": w.turned} for w in worded},
     }
 
 

@@ -1,22 +1,18 @@
-"""Three further looks at a run's reward: its training curves, its distance to the task reward, its judge's prompt.
+"""Two further looks at a run's reward: its training curves, and its distance to the task reward.
 
 Each reads finished stages and gives numbers; what they come to is said in :mod:`plaudit.analyze.hacking`.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plaudit import prompts
 from plaudit.analysis import reward_distance
 from plaudit.analysis.reward_distance import Distance
-from plaudit.analysis.statistics import percentiles
-from plaudit.errors import ConfigError
 from plaudit.recording import Recording
 from plaudit.report.curves import pooled, window
 from plaudit.rewards.base import RewardFn, Transitions
@@ -25,7 +21,6 @@ from plaudit.vector import stack
 
 if TYPE_CHECKING:
     from plaudit.envs.base import World
-    from plaudit.llms.base import LLM
 
 NETWORKS = 5
 """Untrained networks beside the fitted one."""
@@ -159,101 +154,3 @@ def _untrained(run: Run, world: World, steps: Steps, task: NDArray[np.float64], 
         for table in model.members(inputs).astype(float)
     ]
     return Distance(float(np.mean(found)), min(found), max(found))
-
-
-@dataclass(frozen=True)
-class Wording:
-    """The judge asked in other words."""
-
-    prompt: str
-    """Name of the other prompt."""
-    correlation: tuple[float, float, float]
-    """Spearman's, of the scores under both, with the ends of its bootstrap interval over observations."""
-    turned: tuple[float, float, float]
-    """Share of the pairs that both order, but one way round and the other, with its interval."""
-    n: int
-    """Observations."""
-
-
-def wordings(run: Run, world: World, llm: LLM, items: int, seed: int = 0) -> tuple[list[Wording], str]:
-    """The prompt's other wordings (``-b``, ``-c``), each against the run's own; and why there is nothing, if so."""
-    from plaudit.routes.feedback import protocol_of
-    from plaudit.stages.parts import make_route
-
-    config, protocols = run.config, make_route(run.config.route).protocols
-    if not protocols or config.judge.input != "text" or config.judge.segment > 1:
-        return (
-            [],
-            "the prompt's wording was not varied: only judges of single observations in words have other wordings",
-        )
-    protocol = protocol_of(config, protocols)
-    stem = protocol.prompt.name.removesuffix("-b").removesuffix("-c")
-    others = [n for n in (stem, f"{stem}-b", f"{stem}-c") if n in prompts.names() and n != protocol.prompt.name]
-    if not others:
-        return [], f"the prompt's wording was not varied: {protocol.prompt.name!r} has no other wording"
-    texts = _drawn(run, items, np.random.default_rng(seed))
-    if len(texts) < 4:
-        return [], f"the prompt's wording was not varied: only {len(texts)} observations were met"
-    own = scores(protocol, llm, world.goal, texts)
-    found = []
-    for name in others:
-        other = dataclasses.replace(protocol, prompt=prompts.load(name))
-        found.append(compared(name, own, scores(other, llm, world.goal, texts), seed))
-    return found, ""
-
-
-def _drawn(run: Run, items: int, rng: np.random.Generator) -> list[str]:
-    """Collected descriptions, evenly over events, as the judge's own items are drawn."""
-    rows = read_table(run.folder / "collect" / "observations.parquet")
-    by_event: dict[str, list[str]] = {}
-    for i in rng.permutation(len(rows)).tolist():
-        by_event.setdefault(rows[i]["event"], []).append(rows[i]["text"])
-    queues, found = list(by_event.values()), list[str]()
-    while len(found) < items and queues:
-        found += [queue.pop() for queue in queues]
-        queues = [queue for queue in queues if queue]
-    return found[:items]
-
-
-def scores(protocol: Any, llm: LLM, goal: str, texts: list[str]) -> NDArray[np.float64]:
-    """The judge's order of these, a number for each, NaN where it failed: its own score, or the share of pairs won."""
-    from plaudit.judging.scorer import Scorer
-
-    if isinstance(protocol, Scorer):
-        return np.array([np.nan if j.value is None else j.value for j in protocol.judge(llm, goal, texts)], float)
-    n = len(texts)
-    pairs = [(i, (i + gap) % n) for gap in (1, 2, 5) for i in range(n) if (i + gap) % n != i]
-    compared = protocol.compare(llm, goal, [(texts[i], texts[j]) for i, j in pairs])
-    won: list[list[float]] = [[] for _ in texts]
-    for (i, j), each in zip(pairs, compared, strict=True):
-        if each.probability is not None:
-            won[i].append(each.probability)
-            won[j].append(1 - each.probability)
-    return np.array([np.mean(w) if w else np.nan for w in won])
-
-
-def compared(name: str, own: NDArray[np.float64], other: NDArray[np.float64], seed: int = 0) -> Wording:
-    """Two orders of the same observations."""
-    both = np.isfinite(own) & np.isfinite(other)
-    own, other = own[both], other[both]
-    if len(own) < 4:
-        raise ConfigError("the judge answered fewer than 4 questions in both wordings. Try another --llm.")
-    rng = np.random.default_rng(seed)
-    drawn = [rng.integers(0, len(own), len(own)) for _ in range(500)]
-    points = np.array([_orders(own[d], other[d]) for d in drawn])
-    value, ends = _orders(own, other), percentiles(points[np.isfinite(points).all(axis=1)])
-    correlation, turned = ((float(value[i]), float(ends[0, i]), float(ends[1, i])) for i in (0, 1))
-    return Wording(name, correlation, turned, len(own))
-
-
-def _orders(own: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[float, float]:
-    """Spearman's correlation, and the share of pairs that are turned among those that both order."""
-    from scipy.stats import rankdata
-
-    a, b = rankdata(own), rankdata(other)
-    spread = a.std() * b.std()
-    correlation = float(np.mean((a - a.mean()) * (b - b.mean())) / spread) if spread else float("nan")
-    upper = np.triu_indices(len(a), 1)
-    signs = np.sign(a[:, None] - a[None])[upper] * np.sign(b[:, None] - b[None])[upper]
-    ordered = signs != 0
-    return correlation, float((signs[ordered] < 0).mean()) if ordered.any() else float("nan")

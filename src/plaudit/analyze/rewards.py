@@ -33,11 +33,11 @@ def apart(subject: Subject, run: Run) -> Run:
     return found
 
 
-def borrow(run: Run, part: Run) -> None:
+def borrow(run: Run, part: Run, stages: Sequence[str] = MADE) -> None:
     """Links in ``part`` to what its reward is made of in ``run``, and a copy of the labels that it may be fitted to."""
     with explain_disk_errors(part.folder):
         part.folder.mkdir(parents=True, exist_ok=True)
-        for stage in MADE:
+        for stage in stages:
             link, target = part.folder / stage, run.folder / stage
             if target.is_dir() and not link.exists():
                 link.symlink_to(os.path.relpath(target.resolve(), part.folder.resolve()), target_is_directory=True)
