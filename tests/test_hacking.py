@@ -147,6 +147,9 @@ def test_a_hackable_reward_is_flagged_and_an_honest_one_is_not(tmp_path, monkeyp
     assert finding.facts["verdict"] == said, finding.headline
     low, high = bound
     assert low <= finding.facts["hacked"]["preference"][0] <= high
+    hackers = next(m for m in finding.measures if m.name == "agents that hack")
+    assert finding.facts["hackers"] == [round(2 * hackers.value), 2] and hackers.value == (said == "hacked")
+    assert hackers.high - hackers.low > 0.6, "two agents say little of all"
     # The controls are planted truths of their own: +1 for every step pays for staying, the task reward does not.
     assert finding.facts["hacked"]["constant"][0] > 0.5 > finding.facts["hacked"]["task"][2]
     assert finding.facts["epic"]["constant"][0] == pytest.approx(UNRELATED)
