@@ -9,9 +9,10 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("peft")
 
 import tiny_models  # noqa: E402
+from transformers import AutoConfig, AutoModelForCausalLM  # noqa: E402
 
 from plaudit.config import LLMConfig, WorldConfig  # noqa: E402
-from plaudit.errors import ConfigError, PlauditError  # noqa: E402
+from plaudit.errors import ConfigError, LLMError, PlauditError  # noqa: E402
 from plaudit.finetune import losses, run  # noqa: E402
 from plaudit.finetune.encode import SHARED, beginning, encode, parts  # noqa: E402
 from plaudit.finetune.lessons import Lesson  # noqa: E402
@@ -45,8 +46,30 @@ QUESTION = Lesson("next", ("What follows?",), (" It is not", " It is not clear",
 ACTION = Lesson("action", ("Do what?\nAction:",), (" It is not clear",), 0)
 
 
-def test_answers_weigh_what_the_back_end_says_they_weigh(llm):
+FAMILIES = {
+    "llama": {},
+    "gemma2": {"final_logit_softcapping": 2.0, "head_dim": 12},
+    "granite": {"logits_scaling": 8.0},
+    "cohere": {"logit_scale": 0.0625},
+}
+"""What each does to its logits behind the matrix."""
+
+
+def of_family(folder, name, **more):
+    """A tiny model of another family than Llama, whose logits are wide enough for that to matter."""
+    reader = tiny_models.tokenizer(tiny_models.TEXT_ONLY)
+    known = tiny_models.text_config(len(reader), initializer_range=0.3).to_diff_dict()
+    config = AutoConfig.for_model(name, **{k: v for k, v in known.items() if k != "model_type"} | more)
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    reader.save_pretrained(folder)
+    return TransformersLLM(str(folder), context=512)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_answers_weigh_what_the_back_end_says_they_weigh(family, tmp_path):
     """In one padded batch, as in one question after the other."""
+    llm = of_family(tmp_path, family, **FAMILIES[family])
     lessons = [*LESSONS, QUESTION, ACTION]
     samples = [encode(llm, each) for each in lessons]
     with torch.no_grad():
@@ -57,6 +80,21 @@ def test_answers_weigh_what_the_back_end_says_they_weigh(llm):
             assert weights.numpy() == pytest.approx(np.array([r.logprobs for r in replies]), abs=1e-4)
     assert [s.answers for s in samples] == [2] * 6 + [3, 1]
     assert samples[-1].length == len(llm.answer_tokens(ACTION.answers[0]))
+    Teacher(llm, samples, torch.zeros((0, 8)), LoraConfig(kl=0.0), seed=0)
+    llm.close()
+
+
+def test_a_family_that_does_what_nobody_knows_with_its_logits_is_refused(llm, monkeypatch):
+    own = type(llm.model).forward
+
+    def forward(self, *args, **options):
+        found = own(self, *args, **options)
+        found.logits = found.logits * 1.01
+        return found
+
+    monkeypatch.setattr(type(llm.model), "forward", forward)
+    with pytest.raises(LLMError, match=r"LlamaForCausalLM cannot be taught.*another family"):
+        Teacher(llm, [], torch.zeros((0, 8)), LoraConfig(kl=0.0), seed=0)
 
 
 def test_what_prompts_begin_with_is_read_once_and_changes_nothing(llm, monkeypatch):

@@ -30,6 +30,9 @@ from plaudit.finetune.encode import Sample, parts
 from plaudit.finetune.settings import LoraConfig
 from plaudit.llms.transformers_model import TransformersLLM
 
+GLANCE = "The quick brown fox jumps over the lazy dog."
+"""What a model's logits are compared by before it is taught."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -68,6 +71,7 @@ class Teacher:
         self.llm, self.samples, self.windows, self.options, self.seed = llm, list(samples), windows, options, seed
         if (options.kl or options.replay) and not len(windows):
             raise PlauditError("there is no general text to keep: set --lora.kl 0 and --lora.replay 0, or give some")
+        losses.check_head(llm.model, llm.text_tokens(GLANCE))
         torch.manual_seed(seed)
         self.model = llm.teach(
             options.vision,

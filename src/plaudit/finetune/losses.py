@@ -20,11 +20,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from plaudit.errors import LLMError
 from plaudit.finetune.encode import Path, Sample, beginning, together
 from plaudit.llms.token_tree import Tokens
 
 PASS = 32
 """What one more pass through the model costs, in tokens."""
+ROUNDING = 1e-4
+"""By how much logits may differ that are worked out in two ways, as a share of the largest."""
 
 
 def answer_weights(model: Any, samples: Sequence[Sample]) -> list[Tensor]:
@@ -157,9 +160,31 @@ def hidden_of(model: Any, ids: Tensor, mask: Tensor, kept: Any = None) -> Tensor
 
 
 def head(model: Any, hidden: Tensor) -> Tensor:
-    """Logits of what the last layer made, float32."""
-    logits: Tensor = _whole(model).get_output_embeddings()(hidden)
-    return logits.float()
+    """Logits of what the last layer made, float32; behind the matrix comes what some families do in their own forward."""
+    whole = _whole(model)
+    config, logits = whole.config.get_text_config(), whole.get_output_embeddings()(hidden)
+    if divisor := getattr(config, "logits_scaling", None):  # Granite
+        logits = logits / divisor
+    if factor := getattr(config, "logit_scale", None):  # Cohere
+        logits = logits * factor
+    if cap := getattr(config, "final_logit_softcapping", None):  # Gemma
+        logits = torch.tanh(logits / cap) * cap
+    found: Tensor = logits.float()
+    return found
+
+
+def check_head(model: Any, tokens: Sequence[int]) -> None:
+    """Raise where the model's own logits are not what :func:`head` makes: every loss would be another model's."""
+    ids = torch.tensor([tokens], device=model.device)
+    mask = torch.ones_like(ids)
+    with torch.no_grad():
+        own = _whole(model)(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()
+        apart = float((head(model, hidden_of(model, ids, mask)) - own).abs().max())
+    if apart > max(ROUNDING, 2 * torch.finfo(model.dtype).eps) * float(own.abs().max()):
+        raise LLMError(
+            f"{type(_whole(model)).__name__} cannot be taught: it does something with its logits that is not known here "
+            f"(they are up to {apart:.3g} apart). Take a model of another family (--llm)."
+        )
 
 
 def _whole(model: Any) -> Any:

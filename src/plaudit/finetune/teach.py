@@ -56,9 +56,10 @@ CHECKPOINT_SECONDS = 20.0
 
 def train(run: Finetune) -> None:
     """Teach the base on the rows to train on, and answer the held-out ones before and after."""
+    from plaudit.finetune import losses
     from plaudit.finetune.encode import encode
     from plaudit.finetune.general_sets import replay_texts
-    from plaudit.finetune.lora import Teacher, text_windows
+    from plaudit.finetune.lora import GLANCE, Teacher, text_windows
 
     start, config, folder = time.perf_counter(), run.config, run.stage("train")
     rows = {part: examples(run, part) for part in PARTS}
@@ -69,6 +70,7 @@ def train(run: Finetune) -> None:
         refuse_one_sided(told["train"])
         if not llm.sees and any(each.images for part in PARTS for each in told[part]):
             raise blind(config)
+        losses.check_head(llm.model, llm.text_tokens(GLANCE))  # as the teacher does, but before all is asked
         taught, kept = ([encode(llm, each) for each in told[part]] for part in ("train", "held_out"))
         asked = fingerprint(llm.name, _digest(run), [repr(each) for each in told["held_out"]])
         before = _once(
