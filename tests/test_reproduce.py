@@ -13,7 +13,7 @@ from plaudit.config import RunConfig, from_dict, to_dict
 from plaudit.errors import ConfigError, StoreError
 from plaudit.reproduce.recipe import PLACE, Check, load, names
 from plaudit.reproduce.rules import Evidence, Verdict, figure, judge, status
-from plaudit.reproduce.run import UNKNOWN, Project, evidence, judged, reproduce
+from plaudit.reproduce.run import UNKNOWN, Project, evidence, failed, judged, reproduce
 from plaudit.store import provenance, write_json, write_table
 
 SMALL = {recipe.name: recipe for recipe in load("small")}
@@ -342,6 +342,7 @@ def test_a_failed_step_loses_nothing_and_the_same_command_goes_on(tmp_path):
     html = page.read_text()
     assert "the disk is full. Make room." in html and 'href="steps/credit/report.html"' in html
     assert "taught" not in calls, "what needs a failed step is left out"
+    assert sorted(failed(project)) == ["miniwob", "taught", "teach-judge"]
     assert max(map(calls.count, calls)) == 1, "a shared step is tried once, whether it fails or not"
     calls.clear()
     broken.clear()
@@ -372,7 +373,8 @@ def test_each_step_keeps_its_commit_and_a_mixture_is_told(tmp_path, monkeypatch)
     write_json(path, old | {"state": "failed"})
     at["commit"] = "bbb2222"
     html, record = written()
-    assert record["experiments"][0]["steps"][1]["commits"] == ["aaa1111", "bbb2222"], "it went on by another"
+    own = next(each for each in record["experiments"] if each["name"] == "dynamics")
+    assert own["steps"][1]["commits"] == ["aaa1111", "bbb2222"], "it went on by another"
     assert "different commits of plaudit" in html and "aaa1111, bbb2222: dynamics-wordle" in html
     write_json(path, {key: old[key] for key in ("command", "state", "seconds", "reason")})
     html, record = written()

@@ -226,14 +226,20 @@ def reproduce(words: list[str]) -> int:
 
         print(REPRODUCE)
         return 0
+    from plaudit.reproduce.run import failed, show_forecast
     from plaudit.reproduce.run import reproduce as carry_out
-    from plaudit.reproduce.run import show_forecast
 
     project, dry = parse_reproduce(words)
     show_forecast(project)
-    if not dry:
-        print(f"\nreport: {carry_out(project)}")
-    return 0
+    if dry:
+        return 0
+    print(f"\nreport: {carry_out(project)}")
+    if lost := failed(project):
+        print(
+            f"plaudit: not finished: {', '.join(lost)}. The report says why; the same command tries again.",
+            file=sys.stderr,
+        )
+    return 1 if lost else 0
 
 
 def play(words: list[str]) -> int:

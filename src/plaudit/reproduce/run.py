@@ -2,7 +2,8 @@
 
 ``plaudit reproduce paper --small``. A step runs as a process of its own (``python -m plaudit.cli``), with its output in
 ``steps/NAME.log``: one that fails or dies is reported and loses nothing of the others. What is finished is skipped when the
-same command is run again, a stopped step goes on where it was. The page is written anew after every experiment.
+same command is run again, a stopped step goes on where it was. The page is written anew after every experiment, of all that
+the size has, whichever were asked for.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 from plaudit.config import fingerprint
 from plaudit.console import console
 from plaudit.errors import ConfigError, PlauditError, StoreError
-from plaudit.reproduce.recipe import PLACE, Recipe, Size, Step
+from plaudit.reproduce.recipe import PLACE, Recipe, Size, Step, load
 from plaudit.reproduce.rules import Evidence, Verdict, judge, status
 from plaudit.store import atomic, explain_disk_errors, folder_lock, provenance, read_json, read_table, write_json
 
@@ -71,7 +72,7 @@ class Project:
     size: Size
     """small or full."""
     recipes: list[Recipe]
-    """The experiments."""
+    """The experiments that are to be carried out."""
     llm: str = ""
     """A model in place of the embedded one."""
 
@@ -84,6 +85,11 @@ class Project:
         """A step's folder."""
         return self.folder / "steps" / name
 
+    @property
+    def whole(self) -> Project:
+        """With every experiment of its size."""
+        return dataclasses.replace(self, recipes=load(self.size))
+
     def words(self, step: Step) -> list[str]:
         """The command as it is carried out."""
         words = shlex.split(step.command)
@@ -92,14 +98,21 @@ class Project:
         model = ["--llm", self.llm] if self.llm and asks and "--llm" not in words else []
         return [*filled, *model, "--out", str(self.where(step.name))]
 
+    def mark(self, step: Step) -> str:
+        """Fingerprint of the command, the same wherever the folder lies."""
+        return fingerprint(dataclasses.replace(self, folder=Path()).words(step))
+
     def done(self, step: Step) -> Done:
         """Where a step stands."""
         path = self.folder / "steps" / f"{step.name}.json"
         if not path.is_file():
             return Done(step, "waiting")
         record = read_json(path)
-        if record["command"] != fingerprint(self.words(step)):
+        # Older folders were marked by the path that they were made with.
+        if record["command"] not in (self.mark(step), fingerprint(self.words(step))):
             return Done(step, "waiting")
+        if record["state"] == "finished" and not self.where(step.name).is_dir():
+            return Done(step, "waiting", reason="it was finished, but its folder is gone")
         return Done(step, record["state"], record["seconds"], record["reason"], tuple(record.get("commits", ())))
 
 
@@ -140,6 +153,7 @@ def _claim(project: Project) -> None:
 def _carry_out(project: Project, step: Step, process: Process) -> None:
     before = project.done(step)
     if before.state == "finished":
+        _record(project, before)  # so that an older folder may be moved from now on
         console.print(f"  {step.name}: finished before, skipped", markup=False)
         return
     lacking = [name for name in step.needs if not _finished(project, name)]
@@ -162,12 +176,17 @@ def _carry_out(project: Project, step: Step, process: Process) -> None:
     console.print(f"  {step.name}: {state} after {seconds:.0f} s" + (f": {reason}" if reason else ""), markup=False)
 
 
+def failed(project: Project) -> list[str]:
+    """The steps that did not come to their end, those that were left out for that among them."""
+    return [step.name for step in project.steps if project.done(step).state == "failed"]
+
+
 def _finished(project: Project, name: str) -> bool:
     return any(step.name == name and project.done(step).state == "finished" for step in project.steps)
 
 
 def _record(project: Project, done: Done) -> None:
-    known: dict[str, Any] = {"command": fingerprint(project.words(done.step)), "state": done.state}
+    known: dict[str, Any] = {"command": project.mark(done.step), "state": done.state}
     known |= {"seconds": done.seconds, "reason": done.reason, "commits": done.commits}
     write_json(project.folder / "steps" / f"{done.step.name}.json", known)
 
@@ -251,9 +270,10 @@ def judged(project: Project, recipe: Recipe) -> Outcome:
 
 
 def _write(project: Project) -> tuple[Path, dict[str, str]]:
-    """``paper.json`` and the page; its path, and each experiment's status."""
+    """``paper.json`` and the page, of every experiment of the size; its path, and each experiment's status."""
     from plaudit.reproduce.page import render
 
+    project = project.whole
     outcomes, record = [judged(project, recipe) for recipe in project.recipes], provenance()
     about = {"size": project.size, "llm": project.llm or "embedded", "seconds": _seconds(project)}
     about["commits"] = commits_of(project)
