@@ -3,9 +3,10 @@
     plaudit analyze granularity doorkey
     plaudit analyze granularity wordle --train.steps 100000 --granularity.levels letter strategy
 
-The one analysis that trains. For each granularity (a value of ``world.actions``) it makes two ordinary runs in its folder,
-one of the route ``llm`` and one of ``preference`` beside the task reward and a random policy, by the settings of a run;
-what is finished is not made again. The time is told before. Leaves out worlds whose actions come in one kind.
+It always trains; others do only where they are told to. For each granularity (a value of ``world.actions``) it makes two
+ordinary runs in its folder, one of the route ``llm`` and one of ``preference`` beside the task reward and a random policy,
+by the settings of a run; what is finished is not made again. The time is told before. Leaves out worlds whose actions come
+in one kind.
 """
 
 from __future__ import annotations
