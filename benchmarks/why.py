@@ -2,8 +2,8 @@
 
 Run: python benchmarks/why.py RUN RUN ..., after `plaudit analyze NAME RUN` of each; COMPARISON/arms/preference is a run
 too. It reads RUN/evaluate/episodes.parquet and RUN/analyze/NAME/result.json. Round brackets are 95% intervals, square
-ones the least and greatest seed where they are too few for one. A dash stands for what has not been analysed, or what
-that analysis says cannot be measured in this world.
+ones the least and greatest seed where they are too few for one; what rests on few episodes says on how many. A dash
+stands for what has not been analysed, or what that analysis says cannot be measured in this world.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from plaudit.analysis.ranks import LEAST
 from plaudit.analysis.statistics import interval
 from plaudit.report.words import number, percent
 from plaudit.store import read_json, read_table
@@ -23,6 +24,9 @@ from plaudit.world_file import title
 
 COLUMNS = ["arm", "seed", "success"]
 ARMS = {"preference": "agents of AI feedback", "task": "agents of the task reward", "random": "a random policy"}
+
+UNITS = {"credit": "episode"}
+"""What an analysis' numbers without an interval are counted in."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ ROWS = (
     Row("reward and value, rho in episodes", "credit", "rho of LLM feedback and value, in episodes"),
     Row("the same of untrained networks, 95% of them", "credit", "rho of a random network and value, .*"),
     Row("the same of the task reward", "credit", "rho of task reward and value, in episodes"),
+    Row("reward as paid and value, rho in episodes", "credit", "rho of reward as paid and value, in episodes"),
     Row("reward and value, rho over all steps", "credit", "rho of LLM feedback and value, over all"),
     Row("reward and value, rho of changes", "credit", "rho of their changes, in episodes"),
     Row("steps ahead of success: the value", "credit", "steps ahead of success: value", 0),
@@ -83,8 +88,8 @@ def found(run: Path, row: Row) -> dict[str, Any] | None:
     return next((m for m in measures if re.fullmatch(row.measure, m["name"]) and m["value"] is not None), None)
 
 
-def written(measure: dict[str, Any] | None, places: int) -> str:
-    """Value and interval; where there is no interval, the note that tells the seeds' range."""
+def written(measure: dict[str, Any] | None, places: int, unit: str = "") -> str:
+    """Value and interval; where there is none, the seeds' range that its note tells, or of how few units it is."""
     if measure is None:
         return "–"
     said = said_as(measure, places)
@@ -96,7 +101,8 @@ def written(measure: dict[str, Any] | None, places: int) -> str:
         if span
         else []
     )
-    return said(measure["value"]) + (f" [{ends[0]} to {ends[1]}]" if ends else "")
+    few = f" ({measure['n']} {unit}{'s' * (measure['n'] > 1)})" if unit and 0 < measure["n"] < LEAST else ""
+    return said(measure["value"]) + (f" [{ends[0]} to {ends[1]}]" if ends else few)
 
 
 def said_as(measure: dict[str, Any], places: int) -> Any:
@@ -108,7 +114,7 @@ def line(row: Row, runs: list[Path]) -> list[str]:
     """A row: its cells, and chance, in the cells where it is not the same everywhere."""
     measures = [found(run, row) for run in runs]
     chances = {round(m["chance"], 6) for m in measures if m and m["chance"] is not None}
-    cells = [written(m, row.places) for m in measures]
+    cells = [written(m, row.places, UNITS.get(row.analysis, "")) for m in measures]
     if len(chances) > 1:
         for i, m in enumerate(measures):
             cells[i] += f", chance {said_as(m, row.places)(m['chance'])}" if m and m["chance"] is not None else ""
