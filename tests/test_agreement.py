@@ -9,6 +9,7 @@ from test_routes import knows, made, scripted  # noqa: F401  scripted is a fixtu
 
 from plaudit.analysis import reliability
 from plaudit.analysis.reliability import Answers
+from plaudit.analyze import rewards
 from plaudit.analyze.agreement import Agreement
 from plaudit.analyze.agreement_read import AgreementOptions
 from plaudit.analyze.base import Subject
@@ -150,6 +151,7 @@ def test_a_run_with_a_person_and_a_second_way_of_asking(tmp_path, scripted):  # 
     assert value["the judge orders as the world does"].low > 0.6
     assert value["asked by pairwise: verdict flips with the seats"].value == 0.0
     assert abs(value["asked by pairwise: worth of the first seat"].value) < 1e-9
+    assert not any("that lesson carries" in warning for warning in found.warnings)
     titles = [t.title for t in found.tables]
     assert "Who agrees with whom" in titles and "How much the seat decides" in titles
     matrix = next(t for t in found.tables if t.title == "Who agrees with whom")
@@ -159,6 +161,12 @@ def test_a_run_with_a_person_and_a_second_way_of_asking(tmp_path, scripted):  # 
     again = look(run, protocols=("pairwise",), asked=30)
     assert [m.value for m in again.measures] == [m.value for m in found.measures]
     assert sum(len(model.asked) for model in scripted) == asked, "the ledger knew it all"
+
+
+def test_a_judge_that_was_taught_by_the_world_is_said_to_be(tmp_path, monkeypatch):
+    run = judged_run(tmp_path / "run", ("collect", "annotate"))
+    monkeypatch.setattr(rewards.gguf_adapter, "taught", lambda llm, role: {"kinds": "progress"})
+    assert any("taught (progress)" in warning and "that lesson carries" in warning for warning in look(run).warnings)
 
 
 def test_a_seat_preference_of_known_size_is_found_through_the_whole_analysis(tmp_path, monkeypatch):

@@ -1,6 +1,11 @@
 """analyze credit: DoorKey's exact value, rank correlations over episodes, and planted rewards that they must tell apart."""
 
+import dataclasses
 import hashlib
+import importlib
+import json
+import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,23 +13,29 @@ from labelled_runs import judged_run
 from scipy.stats import spearmanr
 from test_routes import made, scripted  # noqa: F401  scripted is a fixture
 
+from plaudit import registry
 from plaudit.analysis import ranks
-from plaudit.analyze import credit, credit_discounts, credit_says, credit_walks
+from plaudit.analyze import credit, credit_discounts, credit_says, credit_walks, rewards
 from plaudit.analyze.base import Measure, Subject
 from plaudit.analyze.credit import CreditOptions
 from plaudit.analyze.credit_discounts import Trained
 from plaudit.analyze.credit_says import Held
-from plaudit.analyze.run import analyze
+from plaudit.analyze.hacking import HackingOptions
+from plaudit.analyze.run import analyze, analyze_all, check
+from plaudit.config import RunConfig, WorldConfig
 from plaudit.envs.gridworld import DoorKey
 from plaudit.envs.gridworld_value import CLOSED, LOCKED, OPEN, Layout, steps_left, steps_to_goal, successors
 from plaudit.errors import ConfigError
+from plaudit.policies.random import RandomPolicy
 from plaudit.policies.trained import TrainedPolicy
+from plaudit.rewards.base import Transitions
 from plaudit.rewards.shaping import Shaping
 from plaudit.rewards.wrapper import RewardWrapper
 from plaudit.rl.agents import make_agent
 from plaudit.seeds import CREDIT_SEED
 from plaudit.stages.parts import make_envs, make_world
-from plaudit.store import read_table
+from plaudit.store import read_table, write_json
+from plaudit.vector import observation_keys, stack
 
 GAMMA = 0.97
 
@@ -241,35 +252,130 @@ def test_every_episode_has_a_layout_of_its_own(run, monkeypatch):
     assert drawn == [CREDIT_SEED + i for i in range(6)]
 
 
-def test_the_reward_as_paid_is_what_the_wrapper_pays(run):
-    world = make_world(run.config.world)
-    walk = next(credit_walks.walks(run, world, ["expert"], 1, 100))
-    seen = [step.observation for step in walk.steps]
-    rewards = np.random.default_rng(0).normal(size=len(seen))
+class Hashed:
+    """A reward that is a number for each observation."""
 
-    class Listed:
-        of = "observation"
+    def __init__(self, of):
+        self.of = of
 
-        def __call__(self, transitions):
-            return np.array(
-                [self.told(one) for one in zip(*transitions.observations.values(), strict=True)], np.float32
-            )
+    def __call__(self, transitions):
+        return np.array([zlib.crc32(key) % 7 for key in observation_keys(transitions.observations)], np.float32)
 
-        def told(self, one):
-            return float(sum(np.asarray(part, np.int64).sum() for part in one) % 7)
 
-    fn = Listed()
-    rewards = np.array([fn.told(tuple(one.values())) for one in seen])
-    for shaping in (
+@pytest.fixture(scope="module")
+def ended():
+    """(world's settings, world, an episode of it): one that succeeds, one that is lost, one that the clock ends."""
+    found = {}
+    for how, name in (("success", "doorkey"), ("lost", "wordle"), ("clock", "doorkey")):
+        config = WorldConfig(name=name, size=5 if name == "doorkey" else 100)
+        world = make_world(config)
+        policy = world.expert() if how == "success" else RandomPolicy(world.action_space, 0)
+        walk = credit_walks._walk(world, policy, how, CREDIT_SEED, 1000)
+        assert (walk.success, walk.steps[-1].ended) == (how == "success", how != "clock")
+        found[how] = config, world, walk
+    return found
+
+
+@pytest.mark.parametrize("how", ["success", "lost", "clock"])
+@pytest.mark.parametrize("of", ["observation", "transition"])
+@pytest.mark.parametrize(
+    "shaping",
+    [
         Shaping(mean=2, std=1.5, threshold=0.1, count_power=2, task_weight=0.5, llm_weight=0.3),
-        Shaping(difference=True, mean=2, llm_weight=2),
+        Shaping(difference=True, mean=2, llm_weight=2, count_power=1),
         Shaping(potential=True, gamma=0.9, task_weight=1),
-    ):
-        envs = RewardWrapper(make_envs(run.config.world, 1), fn, shaping, world.event)
-        envs.reset(seed=CREDIT_SEED)
-        got = [float(envs.step(np.array([world.parse_action(s.action)]))[1][0]) for s in walk.steps[1:]]
-        assert walk.success
-        assert credit_walks.paid(shaping, world, walk, rewards)[1:] == pytest.approx(got)
+    ],
+    ids=["counts", "difference", "potential"],
+)
+def test_the_reward_as_paid_is_what_the_wrapper_pays(ended, how, of, shaping):
+    config, world, walk = ended[how]
+    fn = Hashed(of)
+    said = fn(Transitions(stack([step.observation for step in walk.steps]), None)).astype(float)
+    envs = RewardWrapper(make_envs(config, 1), fn, shaping, world.event)
+    envs.reset(seed=CREDIT_SEED)
+    got = [float(envs.step(np.array([step.taken]))[1][0]) for step in walk.steps[1:]]
+    assert credit_walks.paid(shaping, world, walk, said, of)[1:] == pytest.approx(got)
+
+
+def test_an_episode_that_is_repeated_counts_once(run, monkeypatch):
+    """In a world of one layout a steady player's episodes are one: its repeats would make intervals narrow."""
+    alone, play = look(run), credit_walks.walks
+    monkeypatch.setattr(credit, "walks", lambda *given: (each for walk in play(*given) for each in (walk, walk, walk)))
+    repeated = look(run)
+    assert repeated.measures == alone.measures and repeated.facts["episodes"] == 12
+    said = "12 of 36 episodes are different (random: 6 of 18, expert: 6 of 18)"
+    assert any(said in warning for warning in repeated.warnings) and not any("different" in w for w in alone.warnings)
+
+
+def test_what_two_players_do_alike_stays():
+    step = credit_walks.Step(0, "", "here", None, 0.0, False, None)
+    one = [credit_walks.Walk(who, [step], np.zeros(1), np.zeros(1)) for who in ("random", "expert", "expert")]
+    one.append(dataclasses.replace(one[0], steps=[dataclasses.replace(step, text="there")]))
+    assert credit_walks.different(one) == [one[0], one[1], one[3]]
+
+
+def taught_run(run, adapter, **changes):
+    config = dataclasses.replace(run.config, llm=dataclasses.replace(run.config.llm, adapter=str(adapter)), **changes)
+    return type(run)(run.folder, config)
+
+
+@pytest.mark.parametrize(("kinds", "said"), [("compare", True), ("progress action", True), ("action", False)])
+def test_a_judge_that_was_taught_by_the_value_is_said_to_be(run, tmp_path, kinds, said):
+    adapter = tmp_path / "train" / "adapter"
+    adapter.mkdir(parents=True)
+    (adapter / "plaudit.json").write_text(json.dumps({"base": "embedded", "kinds": kinds}))
+    pupil = taught_run(run, adapter)
+    assert bool(rewards.taught(pupil)) == said
+    assert not rewards.taught(run) and not rewards.taught(taught_run(run, adapter, route="count"))
+    write_json(tmp_path / "run.json", {"verb": "finetune", "config": {"world": {"name": "doorkey"}}})
+    assert bool(rewards.taught(pupil)) == said
+    write_json(tmp_path / "run.json", {"verb": "finetune", "config": {"world": {"name": "wordle"}}})
+    assert not rewards.taught(pupil), "another world's lessons"
+    (tmp_path / "run.json").unlink()
+    (adapter / "plaudit.json").write_text("{")
+    assert not rewards.taught(pupil), "what is damaged says nothing, and is needed no more"
+
+
+def test_credit_warns_that_the_judge_was_taught_by_what_it_is_held_against(run, monkeypatch):
+    def warned():
+        return any("how far that lesson carries" in warning for warning in look(run).warnings)
+
+    assert not warned()
+    monkeypatch.setattr(rewards.gguf_adapter, "taught", lambda llm, role: {"kinds": "compare"})
+    assert warned()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("credit", {"episodes": 0}, "--credit.episodes must be at least 1, got 0. For instance: --credit.episodes 20"),
+        ("credit", {"networks": 0}, "--credit.networks must be at least 1"),
+        ("credit", {"train_steps": -1}, "--credit.train-steps must be at least 0"),
+        ("hacking", {"episodes": 0}, "--hacking.episodes must be at least 1"),
+        ("exploration", {"agents": 0}, "--exploration.agents must be at least 1"),
+        ("agreement", {"bins": 0}, "--agreement.bins must be at least 1"),
+        ("dynamics", {"states": 0}, "--dynamics.states must be at least 1"),
+    ],
+)
+def test_none_of_what_is_counted_is_refused_before_an_analysis_begins(tmp_path, name, options, said):
+    subject = Subject(RunConfig(), tmp_path / "a")
+    asked = registry.load("analyses", name).options(**options)
+    for refuse in (lambda: analyze(name, subject, asked), lambda: analyze_all([(name, subject, asked)], tmp_path)):
+        with pytest.raises(ConfigError, match=said):
+            refuse()
+    assert not [*tmp_path.iterdir()]
+
+
+def test_every_analysis_takes_its_usual_options_and_none_where_that_means_something():
+    for name in registry.entries("analyses"):
+        check(name, registry.load("analyses", name).options())
+    check("hacking", HackingOptions(items=0, shown=0, wording_seeds=0))
+
+
+@pytest.mark.parametrize("gamma", [-0.1, 1.0, 1.5, float("nan")])
+def test_a_gamma_that_is_no_discount_is_refused(gamma):
+    with pytest.raises(ConfigError, match=r"--credit\.gamma must be above 0 and below 1"):
+        credit.Credit().find(None, CreditOptions(gamma=gamma))
 
 
 @pytest.mark.parametrize("arm", ["random", "the run's agent"])
@@ -327,14 +433,38 @@ def test_agents_are_trained_with_each_discount_once(run):
     assert agents == {p: p.stat().st_mtime_ns for p in agents}
 
 
+RANK = ranks.Rank(0.4, 0.3, 0.5, 30)
+HELD = Held("LLM feedback", RANK, RANK, RANK, RANK)
+
+
 def test_the_headline_claims_no_reach_that_random_networks_have():
-    rank = ranks.Rank(0.4, 0.3, 0.5, 30)
-    held, chance = Held("LLM feedback", rank, rank, rank, rank), Measure("networks", 0.0, -0.2, 0.3)
-    far = credit_says._headline(held, "exact", 40, 20, chance, [0, 5, 10])
-    assert "speaks 40 steps ahead" in far and "random networks have −0.20 to 0.30" in far
-    assert "speaks" not in credit_says._headline(held, "exact", 40, 20, chance, [0, 5, 60])
+    few, many = [0, 5, 10], [0, 5, 60]
+    claim = credit_says._claim(40, 50, few, 60)
+    assert "speaks 40 steps ahead of success, the value 50" in claim and not credit_says._claim(40, 50, many, 60)
+    far = credit_says._headline(HELD, "exact", Measure("networks", 0.0, -0.2, 0.3), claim)
+    assert claim in far and "random networks have −0.20 to 0.30" in far
     nothing = Held("LLM feedback", ranks.NOTHING, ranks.NOTHING, ranks.NOTHING, ranks.NOTHING)
-    assert "no observation has a value" in credit_says._headline(nothing, "monte-carlo", 0, 0, chance, [])
-    assert not credit_says._too_far("LLM feedback", 40, [0, 5, 10], 60)
-    assert "stand out" in credit_says._too_far("LLM feedback", 40, [0, 5, 60], 60)[0]
-    assert "--credit.ahead" in credit_says._too_far("LLM feedback", 60, [0], 60)[0]
+    assert "no observation has a value" in credit_says._headline(nothing, "monte-carlo", Measure("networks", 0.0), "")
+    assert not credit_says._too_far(HELD, 40, 50, few, 60)
+    assert "stand out" in credit_says._too_far(HELD, 40, 50, many, 60)[0]
+    assert "--credit.ahead" in credit_says._too_far(HELD, 60, 60, [0], 60)[0]
+
+
+def test_the_headline_claims_no_reach_beyond_the_value_s():
+    assert not credit_says._claim(60, 46, [0, 5, 10], 60) and not credit_says._claim(30, 0, [], 60)
+    assert "the value itself for 46" in credit_says._too_far(HELD, 60, 46, [0], 60)[0]
+    both = credit_says._claim(60, 60, [0], 60)
+    assert "over all of the last 60 steps before success, as the value does" in both and "ahead" not in both
+
+
+def test_the_table_of_why_has_the_reward_as_paid_and_says_how_few_episodes_a_cell_is_of(run, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+    table, found = importlib.import_module("why"), look(run)
+    write_json(run.folder / "analyze" / "credit" / "result.json", {"measures": [vars(m) for m in found.measures]})
+    rows = {row.title: row for row in table.ROWS}
+    paid = table.found(run.folder, rows["reward as paid and value, rho in episodes"])
+    assert paid["name"] == "rho of reward as paid and value, in episodes" and "(" in table.written(paid, 2)
+    few = Measure("rho of LLM feedback and value, in episodes", 0.82, None, None, 2, 0.0, share=False)
+    assert table.written(vars(few), 2, "episode") == "0.82 (2 episodes)"
+    assert table.written(vars(dataclasses.replace(few, n=1)), 2, "episode") == "0.82 (1 episode)"
+    assert table.written(vars(dataclasses.replace(few, n=42)), 2, "episode") == "0.82"

@@ -23,6 +23,7 @@ from plaudit.analysis.reliability import Answers, Share
 from plaudit.analysis.sharpness import calibration
 from plaudit.analyze.agreement_read import AgreementOptions, Read, gather
 from plaudit.analyze.base import Analysis, Finding, Measure, Plot, Subject, Table
+from plaudit.analyze.rewards import taught
 from plaudit.report.curves import Point
 from plaudit.report.labels import share, sharpness
 from plaudit.report.lines import Line, lines
@@ -57,7 +58,7 @@ class Agreement(Analysis):
                       *(m for name, each in seats for m in _seat_measures(name, each))],
             plots=plots,
             tables=[t for t in tables if t.rows],
-            warnings=_warnings(read, told, options),
+            warnings=_warnings(read, told, options) + (taught(run) if told else []),
             facts={"pairs": {a.name: len(a.opinions) for a in read.authors}},
         )  # fmt: skip
 
@@ -74,11 +75,10 @@ def _accuracy(name: str, answers: Answers) -> Measure:
 
 
 def _errors(name: str, answers: Answers, options: AgreementOptions) -> list[Measure]:
-    error = reliability.expected_calibration_error(answers, options.bins)
+    error = reliability.corrected_error(answers, options.bins)
     low, high = reliability.error_interval(answers, options.bins)
-    floor = reliability.error_of_the_calibrated(answers, options.bins)
-    note = "mean gap of said probability and share right; by chance: what true probabilities show with so few pairs"
-    return [Measure(f"{name}: calibration error", error, low, high, len(answers.pairs), chance=floor, note=note)]
+    note = "mean gap of said probability and share right, without what true probabilities show with so few pairs"
+    return [Measure(f"{name}: calibration error", error, low, high, len(answers.pairs), chance=0.0, note=note)]
 
 
 def _seat_measures(name: str, seats: reliability.Seating) -> list[Measure]:

@@ -7,7 +7,8 @@ Episodes of a random policy, the run's agents and the expert, on seeds of their 
 part in: in DoorKey the exact one of the best player, elsewhere the best that the world can tell (``credit_walks``). The
 reward of each observation, and its changes, are held against it, beside controls: the task reward, a constant, and
 networks of the reward model's shape with their first weights, which show what chance correlates. The value measures and is
-never part of a reward. Leaves out the LLM itself: it is the reward as made that is looked at.
+never part of a reward; a judge that was taught by it has learned from it in other episodes, and a warning says so. Leaves
+out the LLM itself: it is the reward as made that is looked at.
 """
 
 from __future__ import annotations
@@ -20,18 +21,19 @@ import numpy as np
 
 from plaudit.analyze import credit_discounts
 from plaudit.analyze.base import Analysis, Finding, Subject
-from plaudit.analyze.credit_says import CONSTANT, PAID, TASK, Seen, describe
+from plaudit.analyze.credit_says import CONSTANT, PAID, TASK, Seen, describe, repeats
 from plaudit.analyze.credit_walks import (
     Numbers,
     ValueKind,
     Walk,
+    different,
     random_networks,
     run_reward,
     sources,
     values,
     walks,
 )
-from plaudit.analyze.rewards import apart, caveats
+from plaudit.analyze.rewards import apart, caveats, taught
 from plaudit.console import progress
 from plaudit.errors import ConfigError
 from plaudit.report.words import label
@@ -70,14 +72,15 @@ class Credit(Analysis):
     reads = ("collect",)
 
     def find(self, subject: Subject, options: CreditOptions) -> Finding:
-        credit_discounts.check(options.discounts)
+        _check(options)
         run = _with_reward(subject.finished_run("collect"))
         world = make_world(run.config.world)
-        acting, found = sources(run, world), list[Walk]()
+        acting, played = sources(run, world), list[Walk]()
         with progress("credit", len(acting) * options.episodes) as advance:
             for walk in walks(run, world, acting, options.episodes, options.steps):
-                found.append(walk)
+                played.append(walk)
                 advance(1)
+        found = different(played)
         kind, value = values(found, options.gamma or run.config.train.gamma, options.value)
         own, paid = run_reward(apart(subject, run), world, found)
         name = label(run.config.route)
@@ -88,12 +91,23 @@ class Credit(Analysis):
         _keep(subject, found, value, rewards)
         rewards = {name: _of_steps(said) for name, said in rewards.items()}
         made = describe(Seen(found, kind, value, rewards, networks), options.ahead)
-        made = dataclasses.replace(made, warnings=[*made.warnings, *caveats(run, ())])
+        doubts = [*made.warnings, *repeats(played, found), *caveats(run, ()), *taught(run)]
+        made = dataclasses.replace(made, warnings=doubts)
         if not options.discounts:
             return made
         trained = credit_discounts.train(run, subject.folder, options.discounts, options.seeds, options.train_steps)
         write_table(subject.folder / "agents.parquet", credit_discounts.by_seed(trained))
         return made.joined(credit_discounts.finding(trained, run.config.route))
+
+
+def _check(options: CreditOptions) -> None:
+    """Raise where a discount is none."""
+    credit_discounts.check(options.discounts)
+    if not 0 <= options.gamma < 1:
+        raise ConfigError(
+            f"--credit.gamma must be above 0 and below 1, or 0 for the run's own, got {options.gamma:g}. "
+            "For instance: --credit.gamma 0.97"
+        )
 
 
 def _with_reward(run: Run) -> Run:

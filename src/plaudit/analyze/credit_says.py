@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -77,6 +78,7 @@ def describe(seen: Seen, ahead: int) -> Finding:
     won, main = seen.won, held[0]
     led_to = [np.append(np.nan, each[1:]) for each in seen.value]  # the steps that rewards are looked at on
     reach = {name: ranks.reach(said, won, ahead) for name, said in {"value": led_to, **seen.rewards}.items()}
+    of_value = reach["value"]
     by_chance = [ranks.reach(said, won, ahead) for said in seen.networks]
     chance = _of_networks([rho for said in seen.networks if (rho := ranks.within(said, seen.value).rho) is not None])
     measures = [
@@ -90,14 +92,14 @@ def describe(seen: Seen, ahead: int) -> Finding:
         _networks_ahead(by_chance),
     ]
     return Finding(
-        headline=_headline(main, seen.kind, reach[main.name], sum(won), chance, by_chance),
+        headline=_headline(main, seen.kind, chance, _claim(reach[main.name], of_value, by_chance, ahead)),
         lede=f"Value: {VALUES[seen.kind]} (--credit.value {seen.kind}). {len(won)} episodes, {sum(won)} of them a success, "
         f"of {', '.join(seen.acting)}, on seeds that nothing else uses. Intervals resample episodes. An episode in which a "
         "reward never changes counts as 0, one in which the value never changes is left out.",
         measures=measures,
         plots=_plots(seen, ahead),
         tables=[_by_source(seen), _all(held)],
-        warnings=_warnings(seen, main, chance) + _too_far(main.name, reach[main.name], by_chance, ahead),
+        warnings=_warnings(seen, main, chance) + _too_far(main, reach[main.name], of_value, by_chance, ahead),
         facts={"value": seen.kind, "episodes": len(won), "successes": sum(won), "ahead": reach, "by_chance": by_chance},
     )
 
@@ -124,8 +126,8 @@ def _networks_ahead(steps: Sequence[int]) -> Measure:
     return Measure(name, mean, low, high, len(steps), share=False, note="mean and 95% range over networks")
 
 
-def _headline(main: Held, kind: str, reach: int, successes: int, chance: Measure, by_chance: Sequence[int]) -> str:
-    """With what chance correlates beside it; how far it speaks only where it speaks farther than networks do by chance."""
+def _headline(main: Held, kind: str, chance: Measure, claim: str) -> str:
+    """With what chance correlates beside it, and the claim of how far it speaks."""
     if main.within.rho is None and main.pooled == ranks.NOTHING:
         return f"There is nothing to hold {main.name} against: no observation has a value that no reward had a part in."
     if main.within.rho is None:
@@ -133,9 +135,24 @@ def _headline(main: Held, kind: str, reach: int, successes: int, chance: Measure
     said = f"Inside an episode {main.name} follows {VALUES[kind]} with a rank correlation of {_written(main.within)}"
     if chance.low is not None and chance.high is not None:
         said += f", where random networks have {number(chance.low)} to {number(chance.high)}"
-    if successes >= ranks.LEAST and reach > (np.percentile(by_chance, 97.5) if by_chance else 0):
-        said += f"; it speaks {reach} step{'' if reach == 1 else 's'} ahead of success"
-    return said + "."
+    return said + claim + "."
+
+
+def _claim(reach: int, of_value: int, by_chance: Sequence[int], ahead: int) -> str:
+    """How far ahead it speaks: only where that is farther than networks do by chance, and no farther than the value does.
+
+    What is larger over more steps than the value is larger in whole episodes that succeed, whatever is ahead.
+    """
+    if not _most(by_chance) < reach <= of_value:
+        return ""
+    if reach == ahead:
+        return f"; it speaks over all of the last {ahead} steps before success, as the value does"
+    return f"; it speaks {reach} step{'' if reach == 1 else 's'} ahead of success, the value {of_value}"
+
+
+def _most(by_chance: Sequence[int]) -> float:
+    """How many steps ahead of success random networks speak at most, but for a few."""
+    return float(np.percentile(by_chance, 97.5)) if by_chance else 0.0
 
 
 def _plots(seen: Seen, ahead: int) -> list[Plot]:
@@ -220,9 +237,25 @@ def _written(rank: Rank) -> str:
     return NONE if rank.rho is None else number(rank.rho) + span
 
 
-def _too_far(name: str, reach: int, by_chance: Sequence[int], ahead: int) -> list[str]:
+def repeats(played: Sequence[Walk], found: Sequence[Walk]) -> list[str]:
+    """What is to be said where only ``found`` of the episodes ``played`` are different."""
+    if len(found) == len(played):
+        return []
+    of, kept = (Counter(walk.source for walk in each) for each in (played, found))
+    each = ", ".join(f"{source}: {kept[source]} of {count}" for source, count in of.items())
+    return [
+        f"{len(found)} of {len(played)} episodes are different ({each}). Repeats tell nothing new and are left out."
+    ]
+
+
+def _too_far(main: Held, reach: int, of_value: int, by_chance: Sequence[int], ahead: int) -> list[str]:
     """What speaks against the number of steps ahead of success."""
-    said, most = [], float(np.percentile(by_chance, 97.5)) if by_chance else 0.0
+    said, most, name = [], _most(by_chance), main.name
+    if reach > of_value and main.pooled != ranks.NOTHING:
+        said.append(
+            f"{name} is larger than on average for {reach} steps before success, the value itself for {of_value}: it is "
+            "larger in whole episodes that succeed, which does not show that it speaks ahead of success."
+        )
     if 0 < reach <= most:
         said.append(
             f"Random networks are larger than on average for up to {most:.0f} steps before success: the {reach} of {name} "

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from plaudit.envs.base import World
 from plaudit.policies.base import Policy
+from plaudit.rewards.base import Depends
 from plaudit.rewards.shaping import EpisodicCounts, Shaping
 from plaudit.rollout import Step, episode_steps
 from plaudit.seeds import CREDIT_SEED
@@ -74,6 +75,14 @@ def walks(run: Run, world: World, acting: Sequence[str], episodes: int, longest:
         for number in range(episodes):
             with _policy(run, world, source, number) as policy:
                 yield _walk(world, policy, source, next(layouts), longest)
+
+
+def different(found: Sequence[Walk]) -> list[Walk]:
+    """Without what somebody did and saw once more: in one layout the episodes of a steady player are one, repeated."""
+    seen = dict[Any, Walk]()
+    for walk in found:
+        seen.setdefault((walk.source, tuple((step.action, step.text) for step in walk.steps)), walk)
+    return list(seen.values())
 
 
 def sources(run: Run, world: World) -> list[str]:
@@ -145,15 +154,14 @@ def run_reward(run: Run, world: World, found: Sequence[Walk]) -> tuple[list[Numb
     plain = [np.array([np.nan if r is None else r for r in step_rewards(w.steps, reward)], np.float64) for w in found]
     if reward.of == "step":
         return plain, plain
-    return plain, [paid(shaping, world, walk, values) for walk, values in zip(found, plain, strict=True)]
+    return plain, [paid(shaping, world, walk, values, reward.of) for walk, values in zip(found, plain, strict=True)]
 
 
-def paid(shaping: Shaping, world: World, walk: Walk, rewards: Numbers) -> Numbers:
+def paid(shaping: Shaping, world: World, walk: Walk, rewards: Numbers, of: Depends = "observation") -> Numbers:
     """What :class:`plaudit.rewards.wrapper.RewardWrapper` pays along one episode; nothing for its start."""
     value, counts = shaping.value(np.nan_to_num(rewards)), EpisodicCounts(1)
-    if shaping.compares:
-        ends = np.arange(1, len(value)) == len(value) - 1
-        own = shaping.change(value[:-1], value[1:], ends & walk.success)
+    if shaping.compares and of == "observation":
+        own = shaping.change(value[:-1], value[1:], np.array([s.ended for s in walk.steps[1:]], bool))
     else:
         times = [counts.add(np.array([counts.id(world.event(s.observation))]))[0] for s in walk.steps[1:]]
         own = value[1:] / np.array(times, np.float64) ** shaping.count_power

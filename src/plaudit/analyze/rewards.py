@@ -7,13 +7,18 @@ of a reward that was judged again beside the training the one before it is meant
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plaudit.errors import PlauditError
+from plaudit.llms import gguf_adapter
 from plaudit.report.words import label
-from plaudit.store import PEOPLE, Run, explain_disk_errors
+from plaudit.stages.parts import make_route
+from plaudit.store import PEOPLE, Run, explain_disk_errors, made_by, read_json
 
 if TYPE_CHECKING:
     from plaudit.analyze.base import Subject
@@ -63,3 +68,25 @@ def caveats(run: Run, arms: Sequence[str]) -> list[str]:
             "agents were paid a later one."
         )
     return said
+
+
+def taught(run: Run) -> list[str]:
+    """That a judge was taught by what it is held against, where plaudit taught it this world's value or progress."""
+    llm, kinds = run.config.llm, list[str]()
+    with contextlib.suppress(PlauditError, ValueError):  # the adapter is needed no more and may be damaged by now
+        kinds = gguf_adapter.taught(llm, "judge").get("kinds", "").split()
+    lessons = [kind for kind in kinds if kind in gguf_adapter.ROLES["judge"]]
+    if not lessons or not make_route(run.config.route).asks:
+        return []
+    if _school(Path(llm.adapter or llm.model)) not in ("", Path(run.config.world.name).stem):
+        return []
+    return [
+        f"The judge was taught ({', '.join(lessons)}) by this world's own value or progress in other episodes: held "
+        "against them it shows how far that lesson carries, not that it knows them by itself."
+    ]
+
+
+def _school(adapter: Path) -> str:
+    """The world that an adapter was taught; empty where it lies no more in the folder of its teaching."""
+    folder = adapter.expanduser().absolute().parent.parent
+    return Path(read_json(folder / "run.json")["config"]["world"]["name"]).stem if made_by(folder) == "finetune" else ""

@@ -15,13 +15,27 @@ from plaudit.analyze.base import Finding, Measure, Subject
 from plaudit.analyze.page import index, render
 from plaudit.config import to_dict
 from plaudit.console import console
-from plaudit.errors import PlauditError
+from plaudit.errors import ConfigError, PlauditError
 from plaudit.report.words import number, percent
 from plaudit.store import atomic, explain_disk_errors, folder_lock, provenance, write_json
+
+MAY_BE_NONE = {("hacking", "items"), ("hacking", "shown")}
+"""Options that count something and may be 0, for none, beside those whose usual value is 0."""
+
+
+def check(name: str, options: Any) -> None:
+    """Raise where an option of this analysis counts something and there would be none of it."""
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        least = int(field.default != 0 and (name, field.name) not in MAY_BE_NONE)
+        if type(value) is int and value < least:  # a bool is an int too, and counts nothing
+            option = f"--{name}.{field.name.replace('_', '-')}"
+            raise ConfigError(f"{option} must be at least {least}, got {value}. For instance: {option} {field.default}")
 
 
 def analyze(name: str, subject: Subject, options: Any) -> Finding:
     """Carry out the analysis of this name; see :class:`plaudit.analyze.base.Analysis`."""
+    check(name, options)
     analysis, folder = registry.load("analyses", name)(), subject.folder
     if analysis.reads:
         subject.finished_run(*analysis.reads)
@@ -47,6 +61,8 @@ def analyze(name: str, subject: Subject, options: Any) -> Finding:
 
 def analyze_all(asked: Sequence[tuple[str, Subject, Any]], folder: Path) -> Path:
     """One after the other, and a page over all of them; what cannot be made says why and stops none of the others."""
+    for name, _, options in asked:
+        check(name, options)
     refused = dict[str, str]()
     for name, subject, options in asked:
         console.print(f"\n{name}: {registry.summary('analyses', name)}", markup=False)
