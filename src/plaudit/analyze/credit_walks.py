@@ -66,9 +66,10 @@ class Walk:
 
 
 def walks(run: Run, world: World, acting: Sequence[str], episodes: int, longest: int) -> Iterator[Walk]:
-    """So many episodes of each of these :func:`sources`, an agent's by its seeds in turn; each in a layout of its own.
+    """So many episodes of each of these :func:`sources`, an agent's by its seeds in turn; each on a seed of its own.
 
-    Whoever acts, episodes in one layout have like values: they would count as more than they are.
+    Whoever acts, episodes in one layout have like values: they would count as more than they are. Where a world has but
+    one, what is left to do is :func:`different`.
     """
     layouts = itertools.count(CREDIT_SEED)
     for source in acting:
