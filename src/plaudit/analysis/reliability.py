@@ -6,6 +6,7 @@ Pairs share observations, so that their outcomes hang together and Wilson's inte
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -134,11 +135,30 @@ def expected_calibration_error(answers: Answers, bins: int, weights: NDArray[np.
     return float(np.abs(gaps).sum() / w.sum())
 
 
+def corrected_error(answers: Answers, bins: int) -> float:
+    """The calibration error without what chance adds to it.
+
+    A mean of absolute gaps is too large, the more so the fewer the pairs. Chance adds to it about as one side of a right
+    triangle to the other: the square of the plain error is that of the true one and that of the calibrated one's. Nearly
+    right where there is no true error and where it is large; ``tests/test_reliability.py`` tries it in between.
+    """
+    return _without_chance(expected_calibration_error(answers, bins), error_of_the_calibrated(answers, bins))
+
+
 def error_interval(answers: Answers, bins: int) -> tuple[float, float]:
-    """The interval of the calibration error, observations resampled."""
+    """The interval of the corrected error, observations resampled.
+
+    Each resample adds chance once more, so that their mean lies above the plain error: their spread about that mean is laid
+    round the plain error, and both ends are corrected as it is.
+    """
+    plain, floor = expected_calibration_error(answers, bins), error_of_the_calibrated(answers, bins)
     found = [expected_calibration_error(answers, bins, w) for w in pair_weights(*_members(answers.pairs), RESAMPLES)]
-    low, high = percentiles(np.array(found))
-    return float(low), float(high)
+    low, high = percentiles(np.array(found)) - np.mean(found)
+    return _without_chance(plain - float(high), floor), _without_chance(plain - float(low), floor)
+
+
+def _without_chance(error: float, floor: float) -> float:
+    return math.sqrt(max(error, floor) ** 2 - floor**2)
 
 
 def error_of_the_calibrated(answers: Answers, bins: int, seed: int = 0) -> float:
