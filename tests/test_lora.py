@@ -30,6 +30,14 @@ def folder(tmp_path_factory):
     return tiny_models.make_text(tmp_path_factory.mktemp("models") / "tiny")
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def llm(folder):
     llm = TransformersLLM(str(folder), context=512)
@@ -206,6 +214,28 @@ def test_a_model_learns_which_is_nearer_and_says_so_when_it_is_asked(folder):
         assert one.logprobs[0] - one.logprobs[1] > two.logprobs[0] - two.logprobs[1]
 
 
+def test_an_action_is_taught_with_its_end_and_weighed_without(folder):
+    """Written, it is the action and nothing more, as a listed one it weighs per token what it did."""
+    words = (" mop", " go north", " wash")
+    lessons = [Lesson("action", (f"Now: {i}\nAction:",), (word,), 0, choices=words) for i, word in enumerate(words)]
+    llm = TransformersLLM(str(folder), context=512)
+    samples = [encode(llm, each, ended=True) for each in lessons]
+    options = LoraConfig(steps=30, rank=8, learning_rate=0.02, kl=0.0)
+    Teacher(llm, samples, torch.zeros((0, 8)), options, seed=3).run(lambda step: None)
+    for each, sample in zip(lessons, samples, strict=True):
+        plain = encode(llm, each)
+        assert plain.length == len(each.answers[0]) == sample.length - 1
+        (written,) = llm.generate([Request(each.prompts[0], max_tokens=20, stop=("\n",))])
+        assert (written.text, written.new_tokens) == (each.answers[0], sample.length)
+        weighed = float(losses.answer_weights(llm.model, [plain])[0].detach())
+        (reply,) = llm.choose([Request(each.prompts[0], answers=words)])
+        place = words.index(each.answers[0])
+        assert reply.logprobs[place] == pytest.approx(weighed, abs=1e-3) and reply.lengths[place] == plain.length
+    judged = encode(llm, QUESTION, ended=True)
+    assert judged == encode(llm, QUESTION), "what is never written has no end"
+    llm.close()
+
+
 def test_a_stop_changes_nothing(folder):
     whole, first, second = (teacher(folder, dropout=0.1) for _ in range(3))
     whole.run(lambda step: None)
@@ -230,7 +260,14 @@ def test_a_loss_that_is_no_number_ends_it_and_says_what_to_lower(folder):
         broken.run(lambda step: None)
 
 
-def test_the_command_teaches_and_skips_what_is_done(folder, tmp_path, capsys):
+def test_the_command_teaches_and_skips_what_is_done(folder, tmp_path, capsys, monkeypatch):
+    told = []
+
+    def noted(llm, each, ended=False):
+        told.append(ended)
+        return encode(llm, each, ended)
+
+    monkeypatch.setattr("plaudit.finetune.encode.encode", noted)
     config = FinetuneConfig(
         world=WorldConfig("doorkey"),
         llm=LLMConfig(model=f"transformers:{folder}"),
@@ -244,6 +281,7 @@ def test_the_command_teaches_and_skips_what_is_done(folder, tmp_path, capsys):
     assert len(read_table(tmp_path / "f/train/curve.parquet")) == 3
     rows = read_table(tmp_path / "f/train/answers.parquet")
     assert rows and {row["right_before"] for row in rows} <= {0.0, 0.5, 1.0}
+    assert told == [True] * 20 + [False] * len(rows)  # ends are taught, and not measured
     assert not list((tmp_path / "f/train").glob("*.safetensors"))  # no checkpoint is left
     assert "--llm.adapter" in run.next_step(made)
     capsys.readouterr()

@@ -96,11 +96,12 @@ def test_what_a_question_shows_decides_its_answer(llm):
     assert float((one[0] - one[1]).abs().max()) > 1e-3
 
 
-def teacher(folder, lessons, steps, **options):
+def teacher(folder, lessons, steps, ended=False, **options):
     llm = TransformersLLM(str(folder), context=512)
     windows = text_windows(llm, ["The quick brown fox jumps over the lazy dog. " * 8], 16)
     settings = {"rank": 8, "learning_rate": 0.02, "kl": 0.0} | options
-    return Teacher(llm, [encode(llm, each) for each in lessons], windows, LoraConfig(steps=steps, **settings), seed=3)
+    samples = [encode(llm, each, ended) for each in lessons]
+    return Teacher(llm, samples, windows, LoraConfig(steps=steps, **settings), seed=3)
 
 
 def test_captions_are_memorised_and_the_loss_falls(folder):
@@ -112,6 +113,14 @@ def test_captions_are_memorised_and_the_loss_falls(folder):
             [Request(each.prompts[0], chat=True, answers=tuple(COLOURS), images=each.images[0])]
         )
         assert tuple(COLOURS)[int(np.argmax(reply.logprobs))] == each.answers[0]
+
+
+def test_a_caption_is_taught_with_its_end(folder):
+    one = Lesson("caption", ("What is it?",), ("a ruby",), 0, ((picture(COLOURS["ruby"]),),))
+    taught = teacher(folder, [one], 30, ended=True)
+    taught.run(lambda step: None)
+    (reply,) = taught.llm.generate([Request(one.prompts[0], chat=True, max_tokens=20, images=one.images[0])])
+    assert (reply.text, reply.new_tokens) == ("a ruby", len("a ruby") + 1)
 
 
 def test_pairs_of_pictures_are_learnt_beside_general_text(folder):

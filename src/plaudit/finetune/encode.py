@@ -2,7 +2,8 @@
 
 A *sample* is one lesson. Only the rows that predict an answer's tokens are ever turned into logits; answers of one token
 share the prompt's last row, so that a question costs one pass whatever the number of its answers. Tokens are those of the
-back-end that will ask later, so what is taught is what is asked.
+back-end that will ask later, so what is taught is what is asked. Behind what a model will have to write itself, an action
+or a caption, it is also taught to stop: that end is made here, in no data set, and is in nothing that is weighed or shown.
 """
 
 from __future__ import annotations
@@ -56,14 +57,16 @@ class Sample:
         return max(len(path.tokens) for path in self.paths)
 
 
-def encode(llm: TransformersLLM, lesson: Lesson) -> Sample:
-    """A lesson in the tokens of this model."""
+def encode(llm: TransformersLLM, lesson: Lesson, ended: bool = False) -> Sample:
+    """A lesson in the tokens of this model; ``ended`` with what comes behind an answer that is written, to be taught."""
     answers = [llm.answer_tokens(answer) for answer in lesson.answers]
     paths = list[Path]()
     for question, text in enumerate(lesson.prompts):
         images = lesson.images[question] if lesson.images else ()
         request = Request(text, chat=bool(images), images=images)
         prompt = llm.prompt_tokens(request)
+        if ended:
+            answers = [answer + _end(llm, lesson.kind, prompt) for answer in answers]
         made = _paths(prompt, answers, question * len(answers))
         if images:
             look = partial(llm.pixels, request)
@@ -71,6 +74,17 @@ def encode(llm: TransformersLLM, lesson: Lesson) -> Sample:
             made = (replace(path, look=look, form=form) for path in made)
         paths += made
     return Sample(lesson.kind, tuple(paths), len(answers), lesson.right, len(answers[lesson.right or 0]))
+
+
+def _end(llm: TransformersLLM, kind: str, prompt: Tokens) -> Tokens:
+    """Where the writer stops: an action at the next line, a caption at the end of its turn, as the turn before it ended."""
+    if kind == "action":
+        return llm.answer_tokens("x\n")[len(llm.answer_tokens("x")) :]  # SentencePiece puts a space before a text
+    if kind == "caption":
+        told = llm.model.generation_config.eos_token_id
+        ends = told if isinstance(told, list) else [] if told is None else [told]
+        return tuple([token for token in prompt if token in ends] or ends[:1])[-1:]
+    return ()
 
 
 def _form(pixels: dict[str, Any], length: int) -> tuple[tuple[str, tuple[int, ...]], ...]:

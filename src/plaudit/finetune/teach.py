@@ -71,7 +71,8 @@ def train(run: Finetune) -> None:
         if not llm.sees and any(each.images for part in PARTS for each in told[part]):
             raise blind(config)
         losses.check_head(llm.model, llm.text_tokens(GLANCE))  # as the teacher does, but before all is asked
-        taught, kept = ([encode(llm, each) for each in told[part]] for part in ("train", "held_out"))
+        taught = [encode(llm, each, ended=True) for each in told["train"]]
+        kept = [encode(llm, each) for each in told["held_out"]]
         asked = fingerprint(llm.name, _digest(run), [repr(each) for each in told["held_out"]])
         before = _once(
             run,
