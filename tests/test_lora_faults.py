@@ -20,6 +20,7 @@ from plaudit.finetune import losses, refusals, run, teach  # noqa: E402
 from plaudit.finetune.settings import AskConfig, DataConfig, FinetuneConfig, LoraConfig  # noqa: E402
 from plaudit.llms import gguf_adapter  # noqa: E402
 from plaudit.llms.base import Request  # noqa: E402
+from plaudit.llms.embedded import EmbeddedLLM  # noqa: E402
 from plaudit.llms.transformers_model import TransformersLLM  # noqa: E402
 from plaudit.store import load_tree, read_table, write_table  # noqa: E402
 
@@ -127,6 +128,27 @@ def test_an_adapter_for_llama_cpp_knows_its_base_too(tmp_path, monkeypatch):
         ConfigError, match=r"taught on embedded \(weights aaaa\).*base\.gguf has other weights \(bbbb\)"
     ):
         gguf_adapter.merged(base, made)
+
+
+def test_an_adapter_names_its_base_from_anywhere(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(model.parent)
+    config = settings(model.name)
+    assert teach.notes(config)["base"] == str(model)
+    made = run.Finetune.create(tmp_path / "f", config)
+    monkeypatch.setattr(made, "finished", lambda stage: {"summary": {}})
+    assert f"--llm transformers:{model} --llm.adapter" in run.next_step(made)
+    for name in ("embedded", "some/model"):  # of the package, of the hub
+        assert teach.notes(replace(config, llm=LLMConfig(model=f"transformers:{name}")))["base"] == name
+
+
+def test_a_base_that_is_gone_is_said_to_be_what_the_adapter_names(tmp_path, monkeypatch):
+    adapter = tmp_path / "adapter.gguf"
+    adapter.touch()
+    monkeypatch.setattr(gguf_adapter, "noted", lambda path: {"base": "models/rel.gguf", "weights": "aaaa"})
+    wanted = r"adapter\.gguf names models/rel\.gguf .* no such file.*--llm MODEL\.gguf --llm\.adapter .*adapter\.gguf"
+    for ask in (EmbeddedLLM.check, EmbeddedLLM.open):
+        with pytest.raises(ConfigError, match=wanted):
+            ask(LLMConfig(model=str(adapter)))
 
 
 def test_a_model_without_a_chat_template_is_taught_in_plain_text(model, tmp_path):

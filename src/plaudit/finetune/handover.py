@@ -30,7 +30,7 @@ from plaudit.finetune.gather import PARTS
 from plaudit.finetune.items import Choice
 from plaudit.finetune.lessons import Lesson
 from plaudit.finetune.settings import MeasureConfig, base_spec
-from plaudit.finetune.teach import base, lessons, notes
+from plaudit.finetune.teach import base, base_of, lessons, notes
 from plaudit.llms.base import LLM, Reply, Request
 from plaudit.llms.transformers_files import find, is_gguf, takes_images
 from plaudit.store import explain_disk_errors, read_table, write_table
@@ -61,7 +61,7 @@ def export(run: Finetune) -> None:
         target = to_gguf(adapter, source, folder / "adapter.gguf", noted)
     found, pace = _compared(run, adapter, target)
     write_table(folder / "agreement.parquet", found.rows)
-    instead = f"--llm transformers:{spec} --llm.adapter {adapter}"
+    instead = f"--llm transformers:{base_of(run.config)} --llm.adapter {adapter}"
     if found.refused:
         target.unlink()  # nobody is to use it by mistake
         raise refusal(found, str(folder / "agreement.parquet"), instead)

@@ -14,7 +14,7 @@ from typing import Any
 from plaudit.console import console
 from plaudit.finetune.settings import FinetuneConfig, validate
 from plaudit.stages.parts import settled_world
-from plaudit.store import LATER, Folder
+from plaudit.store import LATER, Folder, read_json
 
 STAGES = ("data", "train", "export", "measure", "report")
 NEEDS: dict[str, tuple[str, ...]] = {
@@ -55,6 +55,7 @@ class Finetune(Folder[FinetuneConfig]):
 
 def data(run: Finetune) -> None:
     """The stage that makes the examples."""
+    from plaudit.finetune.card import few, held_out_texts
     from plaudit.finetune.rows import load_rows
     from plaudit.finetune.synthesize import synthesize
 
@@ -62,7 +63,11 @@ def data(run: Finetune) -> None:
     folder = synthesize(run.config, run.stage("data"))
     rows: dict[str, Any] = {part: len(load_rows(folder, part)) for part in ("train", "held_out")}
     run.finish("data", time.perf_counter() - start, **rows)
-    console.print(f"data: {rows['train']:,} examples to train on, {rows['held_out']:,} held out", markup=False)
+    facts = read_json(folder / "synthesis.json")
+    kept = f"{rows['held_out']:,} held out ({'; '.join(held_out_texts(facts))})"
+    console.print(f"data: {rows['train']:,} examples to train on, {kept}", markup=False)
+    if warning := few(facts):
+        console.print(warning, markup=False, style="yellow")
 
 
 def stage(name: str) -> Callable[[Finetune], None]:
@@ -117,14 +122,16 @@ def next_step(run: Finetune) -> str:
     if run.finished("export") is None:
         return f"{page}data: {run.folder / 'data'}"
     world = ":".join(filter(None, (run.config.world.name, run.config.world.task))) + _unusual(run.config)
-    spec, folder, ask = run.config.llm.model, run.folder, run.config.ask
+    folder, ask = run.folder, run.config.ask
     route = "llm" if set(run.config.lora.kinds) == {"action"} else "preference"
     if (folder / "export" / "adapter.gguf").is_file():
         return f"{page}use it: plaudit run {world} --route {route} --llm {folder / 'export' / 'adapter.gguf'}"
-    named = spec if spec.startswith("transformers:") else f"transformers:{spec}"
+    from plaudit.finetune.teach import base_of
+
     how = f" --judge.prompt {ask.prompt}" * bool(ask.prompt) + f" --judge.input {ask.input}" * (ask.input != "text")
     adapter = f"{folder / 'train' / 'adapter'}{how if route == 'preference' else ''}"
-    return f"{page}use it: plaudit run {world} --route {route} --llm {named} --llm.adapter {adapter}"
+    spec = f"transformers:{base_of(run.config)}"
+    return f"{page}use it: plaudit run {world} --route {route} --llm {spec} --llm.adapter {adapter}"
 
 
 def _unusual(config: FinetuneConfig) -> str:

@@ -119,12 +119,19 @@ def train(run: Finetune) -> None:
 def notes(config: FinetuneConfig) -> dict[str, str]:
     """What is to be known of an adapter: its base, what it was taught, and the prompts that it was taught in."""
     ask, kinds = config.ask, config.lora.kinds
-    found = {"base": base_spec(config), "kinds": " ".join(kinds)}
+    found = {"base": base_of(config), "kinds": " ".join(kinds)}
     if set(kinds) & set(gguf_adapter.ROLES["judge"]):
         found |= {"protocol": ask.protocol, "prompt": prompt_of("compare", ask), "input": ask.input}
     if set(kinds) & set(gguf_adapter.ROLES["policy"]):
         found["act"] = prompt_of("action", ask)
     return found
+
+
+def base_of(config: FinetuneConfig) -> str:
+    """The base by its name, or its path from anywhere."""
+    spec = base_spec(config)
+    path = Path(spec).expanduser()
+    return str(path.absolute()) if spec != "embedded" and path.exists() else spec
 
 
 def prompt_of(kind: str, ask: AskConfig) -> str:

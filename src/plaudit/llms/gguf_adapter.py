@@ -106,6 +106,17 @@ def notes(spec: str) -> dict[str, str]:
     return found or {}
 
 
+def base_of(spec: str) -> str | None:
+    """The base that an adapter names; None where this is no adapter that plaudit has taught."""
+    base = notes(spec).get("base")
+    if base and base != "embedded" and not Path(base).expanduser().is_file():
+        raise ConfigError(
+            f"the adapter {spec} names {base} as the model that it was taught on, and there is no such file. Name the file "
+            f"where it is now: --llm MODEL.gguf --llm.adapter {spec}"
+        )
+    return base
+
+
 def noted(adapter: Path) -> dict[str, str] | None:
     """What plaudit wrote into an adapter's file; None where it is no adapter."""
     return _noted(adapter, adapter.stat().st_mtime_ns)
