@@ -16,7 +16,9 @@ import tiny_models  # noqa: E402
 
 from plaudit.config import LLMConfig, WorldConfig  # noqa: E402
 from plaudit.errors import ConfigError, LeakError, LLMError, PlauditError, StoreError  # noqa: E402
-from plaudit.finetune import losses, refusals, run, teach  # noqa: E402
+from plaudit.finetune import handover, losses, refusals, run, teach  # noqa: E402
+from plaudit.finetune.encode import encode  # noqa: E402
+from plaudit.finetune.lessons import Lesson  # noqa: E402
 from plaudit.finetune.settings import AskConfig, DataConfig, FinetuneConfig, LoraConfig  # noqa: E402
 from plaudit.llms import gguf_adapter  # noqa: E402
 from plaudit.llms.base import Request  # noqa: E402
@@ -95,8 +97,46 @@ def test_too_little_memory_names_the_settings(error):
         refusals.enough_memory(LoraConfig()),
     ):
         raise error
-    with pytest.raises(RuntimeError, match="other"), refusals.enough_memory(LoraConfig()):
-        raise RuntimeError("other")
+    for other in ("other", "CUDA error: an illegal memory access was encountered"):
+        with pytest.raises(RuntimeError, match=other), refusals.enough_memory(LoraConfig()):
+            raise RuntimeError(other)
+    with pytest.raises(LLMError, match="what was taught is kept"), refusals.enough_memory():
+        raise error
+
+
+def test_held_out_actions_for_which_the_memory_does_not_suffice(model, monkeypatch):
+    """The back-end gives them back as failed; no shorter prompt is what helps."""
+    llm = TransformersLLM(str(model), context=512)
+    actions = [Lesson("action", ("Now: here\nAction:",), (" a",), 0, choices=(" a", " b"))]
+    samples = [encode(llm, each) for each in actions]
+
+    def ask(said):
+        def fail(*_):
+            raise RuntimeError(said)
+
+        monkeypatch.setattr(llm, "_evaluate", fail)
+        with refusals.enough_memory(LoraConfig()):
+            teach.answered(llm, actions, samples, "ask")
+
+    with pytest.raises(LLMError, match=r"the memory does not suffice: .*out of memory.*--lora\.batch"):
+        ask("CUDA out of memory. Tried to allocate 2 GiB")
+    with pytest.raises(LLMError, match=r"could not be asked: .*another fault.*--ask\.act act-b"):
+        ask("another fault")
+    llm.close()
+
+
+def test_export_says_so_where_the_memory_does_not_suffice(model, monkeypatch, tmp_path):
+    made = run.Finetune.create(tmp_path / "f", settings(model))
+    (tmp_path / "f/train").mkdir()
+    write_table(tmp_path / "f/train/answers.parquet", [{"margin_before": 0.0}])
+
+    def full(*_):
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr(handover, "base", full)
+    monkeypatch.setattr(handover, "lessons", lambda *_: [])
+    with pytest.raises(LLMError, match=r"the memory does not suffice: CUDA out of memory.*what was taught is kept"):
+        handover._compared(made, tmp_path / "adapter", tmp_path / "adapter.gguf")
 
 
 def test_an_adapter_is_for_the_weights_it_was_taught_on(model, tmp_path):

@@ -29,6 +29,7 @@ from plaudit.finetune.agreement import Agreement, agreement, refusal
 from plaudit.finetune.gather import PARTS
 from plaudit.finetune.items import Choice
 from plaudit.finetune.lessons import Lesson
+from plaudit.finetune.refusals import enough_memory
 from plaudit.finetune.settings import MeasureConfig, base_spec
 from plaudit.finetune.teach import base, base_of, lessons, notes
 from plaudit.llms.base import LLM, Reply, Request
@@ -90,7 +91,7 @@ def _compared(run: Finetune, adapter: Path, target: Path) -> tuple[Agreement, fl
     asked += [each for each in held_out if each.choices][:MOST_ACTIONS]
     asked = asked[:SAMPLE] if run.shared else asked
     requests = [request for each in asked for request in skill.requests(each)]
-    with base(run.config, str(adapter)) as llm:
+    with enough_memory(), base(run.config, str(adapter)) as llm:
         exact, _ = _choose(llm, requests, "ask by PyTorch")
     options = {"threads": run.config.llm.threads or None, "context": run.config.llm.context}
     taught = registry.load("llms", "embedded")(base_spec(run.config), adapter=str(target), **options)

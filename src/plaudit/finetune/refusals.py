@@ -99,18 +99,29 @@ def refuse_one_sided(taught: Sequence[Lesson]) -> None:
 
 
 @contextlib.contextmanager
-def enough_memory(options: LoraConfig) -> Iterator[None]:
-    """Say which settings to lower where the memory does not suffice."""
+def enough_memory(options: LoraConfig | None = None) -> Iterator[None]:
+    """Say what to do where the memory does not suffice: which settings to lower; None where all is taught already."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         said = str(error).splitlines()[0][:200] if str(error) else "no more could be had"
-        if not isinstance(error, MemoryError) and not re.search("memory|bad_alloc", str(error).lower()):
+        if not isinstance(error, MemoryError) and not no_memory(str(error)):
             raise
-        raise LLMError(
-            f"the memory does not suffice: {said}. Lower --lora.part-tokens (now {options.part_tokens}), --lora.batch "
-            f"(now {options.batch}) or --lora.rank (now {options.rank}), or take a smaller --llm; and give another --out."
-        ) from error
+        cure = "End what else needs memory and run the same command again: what was taught is kept."
+        if options:
+            cure = (
+                f"Lower --lora.part-tokens (now {options.part_tokens}), --lora.batch (now {options.batch}) or --lora.rank "
+                f"(now {options.rank}), or take a smaller --llm; and give another --out."
+            )
+        raise LLMError(f"the memory does not suffice: {said}. {cure}") from error
+
+
+def no_memory(said: str) -> bool:
+    """Whether an error's words tell of too little memory, and not of an access that is illegal, for one."""
+    return (
+        re.search("out of memory|not enough memory|can't allocate memory|alloc_failed|bad_alloc", said.lower())
+        is not None
+    )
 
 
 def refuse_leaks(run: Finetune) -> None:

@@ -32,6 +32,7 @@ from plaudit.finetune.refusals import (
     blind,
     enough_memory,
     no_examples,
+    no_memory,
     refuse_leaks,
     refuse_one_sided,
     refuse_untaught,
@@ -253,6 +254,8 @@ def answered(
             told = skill.asked(llm, [asked[number] for number in acted], advance)
         for number, one in zip(acted, told, strict=True):
             if one.right is None:
+                if no_memory(one.error):  # the back-end makes a reply of it
+                    raise MemoryError(one.error)
                 raise LLMError(
                     f"a held-out action could not be asked: {one.error}. Shorten the prompt (--ask.act act-b)"
                 )
