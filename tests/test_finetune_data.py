@@ -1,6 +1,7 @@
 """Teaching data: right answers, nothing of what is measured, the judge's own prompts, the same bytes, clear refusals."""
 
 import dataclasses
+import json
 import re
 import shutil
 from pathlib import Path
@@ -16,6 +17,7 @@ from plaudit.envs.wordle import Wordle
 from plaudit.envs.wordle_value import exact
 from plaudit.errors import ConfigError, LeakError, StoreError
 from plaudit.finetune import leaks
+from plaudit.finetune.card import few, held_out_texts
 from plaudit.finetune.gather import PARTS, Visit
 from plaudit.finetune.lessons import lesson, wordings
 from plaudit.finetune.pool import pools, sides
@@ -141,6 +143,44 @@ def test_a_leak_is_found_in_a_folder_too(folder, tmp_path):
     with pytest.raises(LeakError, match="states are in held-out rows and in rows to train on") as caught:
         leaks.check_folder(tmp_path / "data", ())
     assert len(caught.value.items) > 50
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        Row("action", "crane", observation="a board"),
+        Row("action", "slate", observation="a board", allowed=["slate", "crane"]),
+        Row("next", "A", observation="a board", action="crane", first="b", second="c"),
+        Row("inverse", "A", observation="a board", following="b", first="crane", second="slate"),
+        Row("progress", "Yes", observation="You guessed CRANE: 2 in place."),
+    ],
+)
+def test_a_word_of_the_evaluation_is_found_where_it_was_not_drawn(row):
+    with pytest.raises(LeakError, match="'crane'") as caught:
+        leaks.check([row], [], ("crane", "board"))  # in small letters a text may say what it likes
+    assert caught.value.items == ("crane",)
+    leaks.check([row], [], ("board", "place"))
+
+
+def test_a_larger_list_of_words_holds_some_that_were_taught(folder):
+    with pytest.raises(LeakError, match="in the evaluation's episodes"):
+        leaks.check_folder(folder, Wordle(size=500).hidden)
+    assert "another (--world.size) may hold words that were taught" in (folder / "README.md").read_text()
+
+
+def test_few_held_out_texts_are_counted_and_warned_of(folder):
+    facts = json.loads((folder / "synthesis.json").read_text())
+    states = facts["counts"]["held_out"]["compare"]["states"]
+    rows = [row for row in load_rows(folder, "held_out") if row["kind"] == "compare"]
+    nearer = {row["first"] if row["answer"] == "A" else row["second"] for row in rows}
+    assert states["nearer"] == len(nearer) < states["distinct"]
+    (said,) = (each for each in held_out_texts(facts) if each.startswith("compare"))
+    assert said == f"compare: {len(rows)} of {states['distinct']} texts, {len(nearer)} of them as the nearer one"
+    assert said in (folder / "README.md").read_text()
+    states["nearer"] = 10
+    assert "few different texts" in few(facts) and "compare 10" in few(facts)
+    facts["counts"]["held_out"] = {"compare": {"states": {"distinct": 300, "nearer": 100}}}
+    assert few(facts) == ""
 
 
 def test_lessons_are_what_the_judge_asks(rows):

@@ -16,10 +16,12 @@ from plaudit.finetune.rows import Row
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 TASKS = {"caption": "image-to-text"}
 """Names that the Hub has for kinds; all others are about text."""
+FEW = 30
+"""Held-out texts below which a share of right answers is of these texts, and hardly of others like them."""
 
 
 def counts(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, int]]]:
-    """Of each kind: how many by answer (actions and captions not told apart), by level, by source; distinct states."""
+    """Of each kind: how many by answer (actions and captions not told apart), by level, by source; states."""
     found: dict[str, dict[str, dict[str, int]]] = {}
     for kind in dict.fromkeys(row.kind for row in rows):
         own = [row for row in rows if row.kind == kind]
@@ -27,9 +29,32 @@ def counts(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, int]]]:
         levels = Counter(f"{round(row.value, 1):.1f}" if np.isfinite(row.value) else "not known" for row in own)
         sources = Counter(" and ".join(sorted(set(row.sources))) for row in own)
         states = {"distinct": len({text for row in own for text in row.texts()})}
+        if kind == "compare":
+            states["nearer"] = len({row.first if row.answer == "A" else row.second for row in own})
         tables = {"answers": answers, "levels": levels, "sources": sources, "states": states}
         found[kind] = {name: dict(sorted(table.items())) for name, table in tables.items()}
     return found
+
+
+def held_out_texts(facts: dict[str, Any]) -> list[str]:
+    """Of each kind: how many different texts its held-out examples are about, in words."""
+    found = []
+    for kind, tables in facts["counts"]["held_out"].items():
+        states, total = tables["states"], sum(tables["answers"].values())
+        nearer = f", {states['nearer']:,} of them as the nearer one" if "nearer" in states else ""
+        found.append(f"{kind}: {total:,} of {states['distinct']:,} texts{nearer}")
+    return found
+
+
+def few(facts: dict[str, Any]) -> str:
+    """A warning where held-out examples are about few texts; else empty."""
+    kept = {kind: min(tables["states"].values()) for kind, tables in facts["counts"]["held_out"].items()}
+    if not (kinds := [f"{kind} {count}" for kind, count in kept.items() if count < FEW]):
+        return ""
+    return (
+        f"warning: held-out examples are about few different texts ({', '.join(kinds)}), of a pair by its nearer one; "
+        "intervals will be wide, as they know it. More texts: raise --data.steps or --data.held-out"
+    )
 
 
 def card(facts: dict[str, Any], rows: dict[Part, list[Row]], world: World) -> str:
@@ -70,6 +95,7 @@ def _about(facts: dict[str, Any], rows: dict[Part, list[Row]], world: World) -> 
     lines += [
         "",
         *_shortcut(rows),
+        f"Held out are, {'; '.join(held_out_texts(facts))}. Examples that share a text are not independent.",
         "",
         "Columns: the text of `src/plaudit/finetune/rows.py`; a level is `value`, of the nearer one in a pair.",
         "",
@@ -109,7 +135,8 @@ def _drawn(rows: dict[Part, list[Row]], world: World) -> list[str]:
         return [
             f"* Of the {len(world.hidden)} hidden things (words, tasks) that agents are evaluated on, none was drawn "
             f"here; the {len(taught)} that were drawn to train on and the {len(kept)} of the held-out rows differ. So "
-            '"held out" means: never met by the model, neither in its lessons nor in the list that an agent plays.',
+            '"held out" means: never met by the model, neither in its lessons nor in the list that an agent plays. That '
+            "list is the one of the settings of world below; another (--world.size) may hold words that were taught.",
         ]
     return [
         "* Agents are evaluated on episodes with other seeds. A small world says the same in many episodes, so what is "

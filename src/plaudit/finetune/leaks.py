@@ -1,12 +1,15 @@
 """Is anything of what a model is measured on in what it is taught? Checked on the rows themselves, before they are written.
 
 Texts (what a judge or one who acts is shown), episodes (their seeds) and what these had drawn (hidden words, tasks) of the
-held-out rows must be in no row to train on; and what the evaluation's episodes are drawn from must be in neither.
+held-out rows must be in no row to train on; and what the evaluation's episodes are drawn from must be in neither: not
+drawn, not done, not an answer, and not a word in capitals of a text, as Wordle writes a guess. Leaves out another list than
+the world's own: data of 100 words say nothing of an evaluation with 500.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from plaudit.errors import LeakError
@@ -29,7 +32,9 @@ def check(train: Sequence[Row], held_out: Sequence[Row], evaluation: Iterable[st
     for what, (taught, kept) in sides.items():
         refuse(what, taught & kept, "held-out rows and in rows to train on")
     drawn = sides["words or tasks"][0] | sides["words or tasks"][1]
-    refuse("words or tasks", drawn & set(evaluation), "these data and in the evaluation's episodes")
+    known = {item.casefold(): item for item in evaluation}
+    met = {item.casefold() for item in drawn} | ({*said((*train, *held_out))} if known else set())
+    refuse("words or tasks", {known[item] for item in met & set(known)}, "these data and in the evaluation's episodes")
     foreign = {str(seed) for row in (*train, *held_out) for seed in row.seeds if not 0 <= seed - FINETUNE_SEED < SEEDS}
     refuse("seeds", foreign, "these data and among those of collecting, calibration or evaluation")
     return {
@@ -37,6 +42,15 @@ def check(train: Sequence[Row], held_out: Sequence[Row], evaluation: Iterable[st
         for what, two in sides.items()
         for part, items in zip(("train", "held out"), two, strict=True)
     }
+
+
+def said(rows: Sequence[Row]) -> Iterator[str]:
+    """What is done in these rows, what could be, what they answer, and the words in capitals of their texts."""
+    for row in rows:
+        for text in {row.action, row.answer, *row.allowed, row.first, row.second}:
+            yield text.casefold()
+        for text in row.texts():
+            yield from (word.casefold() for word in re.findall(r"\b[A-Z]{2,}\b", text))
 
 
 def check_folder(folder: Path, evaluation: Iterable[str]) -> dict[str, int]:
