@@ -239,6 +239,40 @@ def test_shares_of_right_answers_that_chance_does_not_explain():
     assert with_wrong(10).doubts()[0] == "PyTorch has 100.0% of the held-out examples right and llama.cpp 83.3%"
 
 
+WORDS = (" crane", " slate", " adieu", " audio")
+
+
+def acted(weights):
+    """Actions, of which the third is right, and replies with these log-probabilities; every word is two tokens."""
+    asked = [Lesson("action", (f"game {i}",), (WORDS[2],), 0, choices=WORDS) for i in range(len(weights))]
+    return asked, [Reply("ok", logprobs=tuple(2 * each), lengths=(2, 2, 2, 2)) for each in weights]
+
+
+def test_of_an_action_the_right_one_is_compared():
+    taught = np.random.default_rng(0).normal(-5, 2, (12, 4))
+    lessons, exact = acted(taught)
+    assert leads(lessons, exact) == pytest.approx(taught[:, 2].tolist())
+    before = (taught[:, 2] - 3).tolist()
+    close = agreement(lessons, exact, acted(taught + 0.01)[1], before)
+    assert close.moved_share == pytest.approx(0.01 / 3) and not close.doubts()
+    assert close.rows[0]["pytorch"] == pytest.approx(taught[0, 2] - taught[0, [0, 1, 3]].mean())
+    unlike = taught.copy()
+    unlike[:, 2] -= 3  # as if the adapter were not there; the two words that are listed first stay
+    found = agreement(lessons, exact, acted(unlike)[1], before)
+    assert found.moved_share == pytest.approx(1) and found.refused
+    turned = taught.copy()
+    turned[:, 2] = 2 * taught[:, [0, 1, 3]].mean(axis=1) - taught[:, 2]
+    assert agreement(lessons, exact, acted(turned)[1], before).correlation == pytest.approx(-1)
+
+
+def test_where_nothing_could_be_asked_it_is_said():
+    nothing = agreement([], [], [], [])
+    assert "not known whether they agree" in nothing.doubts()[0] and not nothing.refused
+    lessons, exact = told([1.0, 0.0])
+    failed = agreement(lessons, exact, [Reply("error", error="no")] * 2, [0.0])
+    assert failed.doubts() == ["2 of 2 questions were not answered by both"]
+
+
 def test_what_an_engine_fails_to_answer_is_left_out_and_told():
     odds = np.random.default_rng(0).normal(0, 3, 80)
     lessons, exact = told(odds)

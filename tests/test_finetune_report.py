@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
 from browser import HOSTILE, Page, assert_fits_and_is_quiet, headline
 
@@ -17,7 +18,7 @@ import tiny_models
 from plaudit.cli import main
 from plaudit.config import LLMConfig, WorldConfig
 from plaudit.finetune.outcome import Loss, gain, outcome
-from plaudit.finetune.paired import independent
+from plaudit.finetune.paired import independent, mean_difference, of_two, share
 from plaudit.finetune.report import render
 from plaudit.finetune.run import STAGES, Finetune, finetune
 from plaudit.finetune.settings import AskConfig, DataConfig, FinetuneConfig, LoraConfig, MeasureConfig
@@ -106,18 +107,47 @@ def test_gains_by_hand():
     assert found.interval[0] < 0.25 < found.interval[1]
 
 
-def test_pairs_that_share_their_nearer_text_count_for_less():
-    assert independent([1, 0, 1, 0], list("abcd")) == 4
-    assert independent([1, 1, 0, 0], list("aabb")) == 2  # two texts, each asked about twice
-    assert independent([1, 1, 1, 1], list("aabc")) == 3
-    assert independent([1, 0, 1, 0], list("aabb")) == 4  # those of a block are not alike
-    pairs = [
-        {"kind": "compare", "answer": "A", "first": text, "right_before": right, "right_after": right}
-        for text, right in (("near", 1.0), ("nearer", 0.0))
-        for _ in range(20)
+def pairs(near, far, before, after):
+    return [
+        {"kind": "compare", "answer": "A", "first": f"n{a}", "second": f"f{b}", "right_before": x, "right_after": y}
+        for a, b, x, y in zip(near, far, before, after, strict=True)
     ]
-    found = gain("compare", pairs)
-    assert found.after_interval == pytest.approx(wilson(0.5, 2)) and found.n == 40
+
+
+def test_pairs_that_share_either_text_count_for_less():
+    assert independent([1, 0, 1, 0], list("abcd")) == 4
+    assert independent([1, 1, 0, 0], list("aabb")) == 1  # two texts tell nothing of a third
+    assert independent([1, 1, 1, 1], list("aabc")) == 3
+    places, few, right = range(60), [i % 6 for i in range(60)], [float(i % 6 > 2) for i in range(60)]
+    alone, nearer, farther = (
+        gain("compare", pairs(*seats, right, [1.0] * 60)) for seats in ((places, places), (few, places), (places, few))
+    )
+    assert alone.before_interval == pytest.approx(wilson(0.5, 60))
+    assert nearer.before_interval == pytest.approx(farther.before_interval) and nearer.before_interval[0] < 0.2
+    assert nearer.interval == pytest.approx(farther.interval) and nearer.interval[0] < 0.1 < alone.interval[0]
+    assert nearer.after_interval == farther.after_interval == wilson(1, 6)  # where all are alike: texts
+
+
+def test_intervals_of_pairs_hold_the_truth():
+    """A text that is hard to judge is so in every pair; 120 pairs of 12 nearer and 40 farther texts."""
+    rng, held = np.random.default_rng(0), []
+    near, far = rng.integers(0, 12, 120), rng.integers(0, 40, 120)
+    blocks = [of_two(f"n{a}", f"f{b}") for a, b in zip(near, far, strict=True)]
+    for _ in range(200):
+        hard, far_hard = rng.normal(size=(2, 40))
+        right = (hard[near] + far_hard[far] + rng.normal(size=120) > 0).astype(float)
+        ends = (*share(right, blocks), *mean_difference(right - 0.5, blocks))
+        held.append((ends[0] <= 0.5 <= ends[1], ends[2] <= 0 <= ends[3]))
+    assert np.mean(held, axis=0).min() > 0.92
+
+
+def test_few_draws_say_little_about_another():
+    items, rng = [str(i) for i in range(100)], np.random.default_rng(0)
+    alike = np.tile(rng.random(100) < 0.8, (3, 1)).astype(float)
+    apart = np.array([rng.random(100) < p for p in (0.6, 0.8, 1.0)], float)
+    assert share(alike, items) == pytest.approx(wilson(alike.mean(), 100), abs=0.01)
+    (low, high), (lower, higher) = share(apart, items), mean_difference(apart - 0.8, items)
+    assert low < 0.4 < 0.9 < high and lower < -0.3 and higher > 0.3
 
 
 def test_examples_in_the_prompt_are_on_the_page(copy):
@@ -141,6 +171,8 @@ def test_examples_in_the_prompt_are_on_the_page(copy):
         (-0.02, (-0.09, -0.03), 900, "broken"),
         (-0.02, (0.0, 0.0), 40, "not settled"),  # nothing changed, of too few to be sure
         (-0.02, (0.0, 0.0), 300, "kept"),
+        (-0.02, (0.0, 0.07), 40, "not settled"),  # nor was any lost
+        (-0.02, (-0.01, 0.03), 100, "kept"),  # some were lost and some gained, which the interval knows
     ],
 )
 def test_a_limit_is_kept_by_the_whole_interval(limit, interval, items, verdict):

@@ -116,11 +116,24 @@ def test_in_context_examples_that_do_not_fit_are_said_and_left_out():
     assert max(len(request.prompt) for request in llm.asked) < 1000  # 64 were not even tried
 
 
-def test_intervals_widen_with_draws_that_differ():
+def told_shots(right, questions):
+    row = shots.Shots("compare", "base", 1, 0, 0, 0.0, 0.5, 1, 1.0)
+    return [shots.Asked(row, tuple(each), tuple(map(shots.block, questions))) for each in right]
+
+
+def test_intervals_widen_with_draws_that_differ_and_questions_that_share_a_text(tmp_path):
+    questions = [pair(i) for i in range(100)]
     alike = np.tile(np.arange(100) % 2, (4, 1)).astype(float)
     apart = np.array([np.ones(100), np.ones(100), np.zeros(100), np.zeros(100)])
-    (low, high), (lower, higher) = shots.interval(alike), shots.interval(apart)
-    assert 0.35 < low < 0.45 and 0.55 < high < 0.65 and lower <= 0.05 and higher >= 0.95
+    (even,), (split,) = (shots.write(told_shots(right, questions), tmp_path) for right in (alike, apart))
+    assert 0.35 < even["interval"][0] < 0.45 and 0.55 < even["interval"][1] < 0.65
+    assert split["interval"][0] < 0.1 and split["interval"][1] > 0.9
+    ten = [
+        dataclasses.replace(each, prompts=(each.prompts[0], pair(i % 10).prompts[1]))
+        for i, each in enumerate(questions)
+    ]
+    (shared,) = shots.write(told_shots(alike[:1], ten), tmp_path)
+    assert shared["interval"][0] < 0.25 and shared["interval"][1] > 0.75
 
 
 @pytest.fixture(scope="module")
@@ -263,6 +276,20 @@ def test_success_is_of_episodes_and_the_mean_of_agents(tmp_path):
         write_table(tmp_path / folder / "evaluate" / "episodes.parquet", rows)
     found = arms.success("judge", tmp_path / "before", tmp_path / "after")
     assert (found.items, found.chance, found.before, found.after, found.difference) == (2, 1.0, 0.25, 0.75, 0.5)
+    assert found.agents == 2 and "success, 2 agents" in arms.cells(found)[0]
+
+
+def test_agents_that_differ_widen_the_interval_of_success():
+    before, after = np.zeros((3, 100)), np.zeros((3, 100))
+    after[:, :60] = 1.0
+    same = arms.figure("judge", "success", 0.0, before, after)
+    after[0], after[2] = 0.0, 1.0
+    apart = arms.figure("judge", "success", 0.0, before, after)
+    assert (
+        same.agents == apart.agents == 3 and same.low > 0.5 and apart.low < 0 and apart.after_low < 0.2 < same.after_low
+    )
+    alone = arms.figure("policy", "success", 0.0, before[:1], after[:1])
+    assert alone.agents == 1 and arms.cells(alone)[0] == "success"
 
 
 def test_an_unknown_arm_is_refused(tmp_path, monkeypatch, capsys):

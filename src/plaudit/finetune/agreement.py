@@ -4,7 +4,9 @@
     found.doubts(), found.refused                    # what is out of tolerance; whether it is another model altogether
 
 The yardstick is what teaching itself changed: an adapter that llama.cpp did not apply leaves the engines as far apart as
-base and taught model are. Leaves out what the engines write in their own words: only choices between answers are compared.
+base and taught model are. Of an action, one of many, the right one's log-probability per token is compared: as teaching
+measures it, and against the mean of the others in the same question. Leaves out what the engines write in their own words:
+only choices between answers are compared.
 """
 
 from __future__ import annotations
@@ -14,11 +16,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from plaudit.errors import PlauditError
 from plaudit.finetune import skill
 from plaudit.finetune.lessons import Lesson
-from plaudit.finetune.paired import mean_difference
+from plaudit.finetune.paired import mean_difference, of_two
 from plaudit.llms.base import Reply
 
 POINTS = 0.01
@@ -26,10 +29,10 @@ POINTS = 0.01
 told. Of 200 examples, teachings of the packaged model differed by 0.5 to 1.5 points, which chance explains."""
 TOLD, REFUSED = 0.2, 0.5
 """How far the engines' leads may be apart, as a share of how far teaching moved them (both root mean squares): above the
-first it is told, above the second the adapter is refused. Fifteen teachings of the packaged model came to 0.02 to 0.07; an
+first it is told, above the second the adapter is refused. Fifteen judges of the packaged model came to 0.02 to 0.07; an
 adapter that is not applied comes to 1."""
 ALIKE, UNLIKE = 0.98, 0.9
-"""The same of the correlation of their log-odds: below the first it is told, below the second refused. The same teachings
+"""The same of the correlation of their log-odds: below the first it is told, below the second refused. The same judges
 came to 0.997 and more; the leads of base and taught model to 0.4 and less."""
 ROUNDING = 0.5
 """Root mean square, nats, that rounding may come to by itself; where the engines are no farther apart, nothing is refused,
@@ -43,7 +46,8 @@ class Agreement:
     """Two engines on the same questions. What cannot be said is None."""
 
     rows: tuple[dict[str, Any], ...]
-    """Of each question that both answered: the prompt, each engine's log-odds of its first answer against its second."""
+    """Of each question that both answered: the prompt, each engine's log-odds of its first answer against its second; of an
+    action, the right one's log-probability per token less the mean of the others'."""
     failed: int
     """Questions that an engine failed to answer."""
     right: dict[str, float | None]
@@ -60,6 +64,8 @@ class Agreement:
     def doubts(self) -> list[str]:
         """What is out of tolerance, in words."""
         found = []
+        if not self.rows and not self.failed:
+            found.append("there was no question that both could be asked, so it is not known whether they agree")
         if self.failed:
             found.append(f"{self.failed} of {self.failed + len(self.rows)} questions were not answered by both")
         if (ends := self.right_apart) and (ends[0] > POINTS or ends[1] < -POINTS):
@@ -92,12 +98,12 @@ def agreement(
 
     ``before``: by how much each lesson's right answer led before teaching, None where that is not known.
     """
-    requests = [request for lesson in asked for request in skill.requests(lesson)]
+    questions = [(lesson, request) for lesson in asked for request in skill.requests(lesson)]
     rows = tuple(
         {"prompt": request.prompt, "pytorch": odds[0], "llama_cpp": odds[1], "apart": odds[1] - odds[0]}
-        for request, one, two in zip(requests, exact, used, strict=True)
+        for (lesson, request), one, two in zip(questions, exact, used, strict=True)
         if one.status == two.status == "ok"
-        for odds in ([reply.logprobs[0] - reply.logprobs[1] for reply in (one, two)],)
+        for odds in ([_odds(lesson, reply) for reply in (one, two)],)
     )
     xs, ys = (np.array([row[name] for row in rows]) for name in ("pytorch", "llama_cpp"))
     told = [list(skill.read(asked, replies)) for replies in (exact, used)]
@@ -105,17 +111,37 @@ def agreement(
     changes = [float(two.right or 0) - float(one.right or 0) for _, one, two in both]
     return Agreement(
         rows,
-        len(requests) - len(rows),
+        len(questions) - len(rows),
         dict(zip(("pytorch", "llama_cpp"), map(_share, told), strict=True)),
-        mean_difference(changes, [lesson.prompts[0] for lesson, *_ in both]) if both else None,
+        mean_difference(changes, [_block(lesson) for lesson, *_ in both]) if both else None,
         _rms(ys - xs),
         float(np.corrcoef(xs, ys)[0, 1]) if len(rows) > 2 and xs.std() and ys.std() else None,
         _moved_share(before, *(leads(asked, replies) for replies in (exact, used))),
     )
 
 
+def _block(lesson: Lesson) -> str:
+    """Pairs that share either text are not independent."""
+    return of_two(*lesson.prompts) if len(lesson.prompts) == 2 else lesson.prompts[0]
+
+
+def _odds(lesson: Lesson, reply: Reply) -> float:
+    if not lesson.choices:
+        return reply.logprobs[0] - reply.logprobs[1]
+    means, right = per_token(reply), lesson.choices.index(lesson.answers[0])
+    return float(means[right] - np.delete(means, right).mean())
+
+
+def per_token(reply: Reply) -> NDArray[np.float64]:
+    """Of each answer, by which an acting model chooses."""
+    return np.asarray(reply.logprobs, np.float64) / np.maximum(1, reply.lengths or 1)
+
+
 def leads(asked: Sequence[Lesson], replies: Sequence[Reply]) -> list[float | None]:
-    """By how much each right answer leads, as teaching measures it; None of actions, and of what was not answered."""
+    """By how much each right answer leads, as teaching measures it; None of what was not answered.
+
+    Teaching knows an action's answer alone: its log-probability per token.
+    """
     import torch
 
     from plaudit.finetune import losses
@@ -123,8 +149,11 @@ def leads(asked: Sequence[Lesson], replies: Sequence[Reply]) -> list[float | Non
     left, found = iter(replies), list[float | None]()
     for lesson in asked:
         own = [next(left) for _ in lesson.prompts]
-        if lesson.choices or any(reply.status != "ok" for reply in own):
+        if any(reply.status != "ok" for reply in own):
             found.append(None)
+            continue
+        if lesson.choices:
+            found.append(float(per_token(own[0])[lesson.choices.index(lesson.answers[0])]))
             continue
         weights = torch.tensor([reply.logprobs for reply in own])
         if lesson.right is None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from plaudit import registry
 from plaudit.config import LLMConfig, RunConfig, from_dict, load_recipe, recipes
@@ -27,7 +28,7 @@ from plaudit.console import console
 from plaudit.errors import ConfigError, did_you_mean
 from plaudit.finetune import forgetting
 from plaudit.finetune.outcome import outcome
-from plaudit.finetune.paired import mean_difference
+from plaudit.finetune.paired import mean_difference, share
 from plaudit.finetune.refusals import check
 from plaudit.finetune.run import Finetune, finetune
 from plaudit.finetune.settings import FinetuneConfig, base_spec, validate
@@ -60,7 +61,7 @@ class Figure:
     before: float
     """Of the base: a share, or a perplexity."""
     before_low: float
-    """End of its 95% interval (Wilson, over items; the mean of several agents in an episode is one item)."""
+    """End of its 95% interval: Wilson's, on as many items as are independent, agents that differ counted against it."""
     before_high: float
     """Its other end."""
     after: float
@@ -72,9 +73,11 @@ class Figure:
     difference: float
     """After less before; of perplexity, after / before - 1."""
     low: float
-    """End of its 95% interval, items resampled in pairs."""
+    """End of its 95% interval, each item with itself, each agent with the other of its seed."""
     high: float
     """Its other end."""
+    agents: int = 1
+    """Agents that played the episodes; of one, how much others would differ is in no interval."""
 
 
 def compare(config: FinetuneConfig, folder: Path, names: Sequence[str] = tuple(ARMS)) -> list[Figure]:
@@ -188,23 +191,26 @@ def lessons(name: str, taught: Finetune) -> Figure:
 def success(name: str, before: Path, after: Path) -> Figure:
     """Episodes won, the mean over agents; by chance: a random player."""
     told = [read_table(folder / "evaluate" / "episodes.parquet") for folder in (before, after)]
-    first, then = (_episodes(rows, ROUTES[name]) for rows in told)
-    return figure(name, "success", float(np.mean(_episodes(told[0], "random"))), first, then)
+    first, then = (_won(rows, ROUTES[name]) for rows in told)
+    if first.shape != then.shape:
+        sizes = " and ".join("{} agents in {} episodes".format(*each.shape) for each in (first, then))
+        raise ConfigError(f"{before} and {after} cannot be paired: {sizes}. Delete the folder that is out of date.")
+    return figure(name, "success", float(_won(told[0], "random").mean()), first, then)
 
 
-def _episodes(rows: Sequence[dict[str, Any]], arm: str) -> list[float]:
-    won: dict[int, list[bool]] = {}
-    for row in rows:
-        if row["arm"] == arm:
-            won.setdefault(row["episode"], []).append(row["success"])
-    return [float(np.mean(won[episode])) for episode in sorted(won)]
+def _won(rows: Sequence[dict[str, Any]], arm: str) -> NDArray[np.float64]:
+    """``(agents, episodes)``, in the order of their seeds and numbers."""
+    won = {(row["seed"], row["episode"]): float(row["success"]) for row in rows if row["arm"] == arm}
+    agents, episodes = (sorted({key[place] for key in won}) for place in (0, 1))
+    return np.array([[won[agent, episode] for episode in episodes] for agent in agents])
 
 
-def figure(name: str, measure: str, chance: float, before: Sequence[float], after: Sequence[float]) -> Figure:
-    """Two measurements of the same items, in the same order."""
-    first, then, n = float(np.mean(before)), float(np.mean(after)), len(before)
-    apart = mean_difference([b - a for a, b in zip(before, after, strict=True)], [str(i) for i in range(n)])
-    return Figure(name, measure, n, chance, first, *wilson(first, n), then, *wilson(then, n), then - first, *apart)
+def figure(name: str, measure: str, chance: float, before: NDArray[np.float64], after: NDArray[np.float64]) -> Figure:
+    """Two measurements of the same items by the same agents, ``(agents, items)``, in the same order."""
+    first, then, (agents, n) = float(before.mean()), float(after.mean()), before.shape
+    items = [str(i) for i in range(n)]
+    ends = (first, *share(before, items), then, *share(after, items), then - first)
+    return Figure(name, measure, n, chance, *ends, *mean_difference(after - before, items), agents)
 
 
 def unlearnt(name: str, taught: Finetune) -> list[Figure]:
@@ -245,4 +251,5 @@ def cells(each: Figure) -> tuple[str, ...]:
     ends = ((each.before, each.before_low, each.before_high), (each.after, each.after_low, each.after_high))
     levels = (f"{100 * share:.1f} ({100 * low:.0f} to {100 * high:.0f})" for share, low, high in ends)
     apart = f"{100 * each.difference:+.1f} ({100 * each.low:+.0f} to {100 * each.high:+.0f})"
-    return each.measure, f"{100 * each.chance:.1f}", *levels, apart
+    what = each.measure + f", {each.agents} agents" * (each.agents > 1)
+    return what, f"{100 * each.chance:.1f}", *levels, apart

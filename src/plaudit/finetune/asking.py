@@ -14,6 +14,7 @@ from plaudit import prompts, registry
 from plaudit.errors import LLMError
 from plaudit.finetune.general_sets.instructions import kept
 from plaudit.finetune.items import Choice, Instruction, Passage, WorldPairs, identity
+from plaudit.finetune.paired import of_two
 from plaudit.finetune.records import Answer, TextScore
 from plaudit.judging.replies import checked
 from plaudit.llms.base import LLM, Image, Reply, Request
@@ -65,8 +66,7 @@ def ask_world(llm: LLM, world: WorldPairs, protocol: str, prompt: str, chat: boo
     judge = registry.load("protocols", protocol)(prompts.load(prompt), chat=chat)
     for pair, head, c in zip(world.pairs, heads, judge.compare(llm, world.goal, seated), strict=True):
         item = f"worlds/{world.world}/{identity(*pair)}"
-        # Pairs that share their better observation are not independent: they are resampled together.
-        block = identity(world.world, pair[0])
+        block = of_two(*(f"{world.world}: {observation}" for observation in pair))
         if c.probability is None:
             yield Answer(item, "worlds", world.world, block, 0.5, None, None, f"{c.status}: {c.reply}")
             continue

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from plaudit.finetune import forgetting
-from plaudit.finetune.paired import independent, mean_difference
+from plaudit.finetune.paired import mean_difference, of_two, share
 from plaudit.finetune.rows import load_rows
-from plaudit.intervals import wilson
 from plaudit.store import read_table
 
 if TYPE_CHECKING:
@@ -41,13 +40,13 @@ class Gain:
     before: float
     """Share right before; where there is nothing to choose from, the right answer's probability per token."""
     before_interval: tuple[float, float]
-    """Its 95% interval: Wilson's, on as many as are independent; of probabilities by bootstrap."""
+    """Its 95% interval: Wilson's, on as many as are independent (:mod:`paired`); of probabilities by bootstrap."""
     after: float
     """The same, after."""
     after_interval: tuple[float, float]
     """Its interval."""
     interval: tuple[float, float]
-    """95% interval of after less before, examples resampled in pairs."""
+    """95% interval of after less before, each example with itself."""
     gained: int
     """Wrong before, right after."""
     lost: int
@@ -80,11 +79,11 @@ class Loss:
     def verdict(self) -> str:
         """``kept`` or ``broken`` where the whole interval is on that side of the limit, else ``not settled``.
 
-        Where no item changed the bootstrap's interval has no width; then up to 3 / n of all items may still be lost (95%).
+        Where no item was lost the bootstrap's interval ends at 0; then up to 3 / n of all items may still be lost (95%).
         """
         sign = 1 if self.limit > 0 else -1
         best, worst = sorted(sign * end for end in self.interval)
-        unseen = 0.0 if self.limit > 0 else 3 / self.items
+        unseen = 3 / self.items if self.limit < 0 and worst == 0 else 0.0
         if max(worst, unseen) <= sign * self.limit:
             return "kept"
         return "broken" if best > sign * self.limit else "not settled"
@@ -185,12 +184,13 @@ def _of(rows: Sequence[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
 
 
 def _block(row: dict[str, Any], place: int) -> str:
-    """Pairs that share their nearer observation are not independent: they are resampled together."""
-    nearer = row.get("first" if row.get("answer") == "A" else "second") if row["kind"] == "compare" else ""
-    return nearer or str(place)
+    """Pairs that share either of their texts are not independent, nor are questions about one text."""
+    if row["kind"] == "compare" and row.get("first") and row.get("second"):
+        first, second = row["first"], row["second"]
+        return of_two(first, second) if row["answer"] == "A" else of_two(second, first)
+    return row.get("observation") or str(place)
 
 
 def _interval(values: Sequence[float], blocks: Sequence[str]) -> tuple[float, float]:
-    if set(values) <= {0.0, 0.5, 1.0}:
-        return wilson(float(np.mean(values)), independent(values, blocks))
-    return mean_difference(values, blocks)
+    right_or_wrong = set(values) <= {0.0, 0.5, 1.0}
+    return share(values, blocks) if right_or_wrong else mean_difference(values, blocks)

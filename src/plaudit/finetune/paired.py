@@ -1,7 +1,12 @@
 """Before and after on the same items: intervals of a difference, and what n items can tell apart.
 
-Items of one block share their choices and are not independent, so blocks are resampled. Sources: McNemar 1947,
-in its exact form; Efron's percentile bootstrap; Kish's design effect.
+Items of one block share their choices and are not independent, so blocks are resampled. Pairs are of two texts each, and
+depend on every pair that shares either: the variance of their mean sums over all that share one (Aronow, Samii and
+Assenova 2015, "Cluster-Robust Variance Estimation for Dyadic Data"), with each text's part as leaving it out would move the
+mean, and is never less than one seat's texts alone give, nor than independent pairs do. Student's t has as many texts as
+the seat with fewer has in effect (Carter, Schnepel and Steigerwald 2017). Simulated on held-out pairs as they are, this
+holds the truth in 94 to 98 of 100 (200 pairs of 344 texts) and in 92 to 100 (120 pairs of 57 texts, ten of them nearer).
+Other sources: McNemar 1947, in its exact form; Efron's percentile bootstrap; Kish's design effect.
 """
 
 from __future__ import annotations
@@ -10,13 +15,22 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 
-from plaudit.intervals import Z
+from plaudit.finetune.items import identity
+from plaudit.intervals import Z, wilson
 
 RESAMPLES = 2000
 POWER = 0.84
 """Standard errors more for a power of 80%."""
+BOTH = " & "
+"""Stands between the two things that an item belongs to, in the name of its block."""
+
+
+def of_two(one: str, other: str) -> str:
+    """The block of a pair of texts: it depends on whatever shares either."""
+    return f"{identity(one)}{BOTH}{identity(other)}"
 
 
 def mcnemar(lost: int, gained: int) -> float:
@@ -49,20 +63,79 @@ def bootstrap(
     return float(low), float(high)
 
 
-def independent(values: Sequence[float], blocks: Sequence[str]) -> int:
-    """As many independent items as these tell as much as, by the design effect (Kish 1965); at most all, at least one.
+def spread(values: ArrayLike, blocks: Sequence[str]) -> tuple[float, float]:
+    """Variance of the mean, and Student's degrees of freedom: without end where every block is met once."""
+    numbers = np.asarray(values, np.float64)
+    n, off = len(numbers), numbers - numbers.mean()
+    one, other = _seats(blocks)
+    two, things = one != other, int(max(one.max(), other.max())) + 1
+    met = np.bincount(one, minlength=things) + np.bincount(other, two, things)
+    if met.max() <= 1:
+        return float((off**2).sum()) / n**2, math.inf
+    left_out = np.maximum(1 / n, 1 - met / n)
+    first, second = np.bincount(one, off, things) / left_out, np.bincount(other, off * two, things) / left_out
+    # A pair is in the sums of both of its texts: once too often.
+    _, pair = np.unique(np.minimum(one, other) * things + np.maximum(one, other), return_inverse=True)
+    twice = np.bincount(pair, off * two)
+    squared = float(((first + second) ** 2).sum() - (twice**2).sum())
+    squared = max(squared, *(float((each**2).sum()) for each in (off, first, second)))
+    return squared / n**2, max(1.0, _fewest(one, other) - 1)
+
+
+def _seats(blocks: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Numbers of the one and the other thing that each item belongs to; the same twice where it is one."""
+    names = [block.split(BOTH) for block in blocks]
+    places = np.unique([name[0] for name in names] + [name[-1] for name in names], return_inverse=True)[1]
+    return places[: len(names)], places[len(names) :]
+
+
+def _fewest(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:
+    """As many things as the seat with fewer would have, were all met as often as each other."""
+    return min(float(len(seat) ** 2 / (np.bincount(seat) ** 2).sum()) for seat in (one, other))
+
+
+def crossed(values: ArrayLike, blocks: Sequence[str]) -> tuple[float, float]:
+    """The same of ``(items,)`` or ``(draws, items)``, where other draws would differ as well as other items.
+
+    Degrees of freedom by Satterthwaite: three draws say little about a fourth, and one says nothing.
+    """
+    rows = np.atleast_2d(np.asarray(values, np.float64))
+    of_items, freedom = spread(rows.mean(0), blocks)
+    if len(rows) < 2:
+        return of_items, freedom
+    of_draws = float(rows.mean(1).var(ddof=1)) / len(rows)
+    parts = of_items**2 / freedom + of_draws**2 / (len(rows) - 1)
+    return of_items + of_draws, max(1.0, (of_items + of_draws) ** 2 / parts) if parts else math.inf
+
+
+def independent(values: ArrayLike, blocks: Sequence[str]) -> int:
+    """As many independent rights and wrongs as these tell as much as (Kish 1965); at most all, at least one.
 
     Where all are the same, blocks: how alike those within a block are cannot be seen then.
     """
-    off = np.asarray(values, np.float64) - np.mean(values)
-    place = np.unique(np.asarray(blocks), return_inverse=True)[1]
-    alone, together = float((off**2).sum()), float((np.bincount(place, off) ** 2).sum())
-    if not alone:
-        return int(place.max()) + 1
-    return max(1, min(len(off), round(len(off) * alone / together) if together else len(off)))
+    numbers = np.asarray(values, np.float64)
+    variance, freedom = crossed(numbers, blocks)
+    if not variance:
+        return max(1, round(_fewest(*_seats(blocks))))
+    wider = float(stats.t.ppf(0.975, freedom)) / Z
+    mean = float(numbers.mean())
+    return max(1, min(numbers.size, round(mean * (1 - mean) / (variance * wider**2))))
 
 
-def mean_difference(differences: Sequence[float], blocks: Sequence[str]) -> tuple[float, float]:
-    """95% interval of the mean of paired differences."""
-    columns = np.column_stack([np.asarray(differences, np.float64), np.ones(len(differences))])
+def share(values: ArrayLike, blocks: Sequence[str]) -> tuple[float, float]:
+    """95% interval of a share of rights: Wilson's, on as many as are independent."""
+    return wilson(float(np.asarray(values, np.float64).mean()), independent(values, blocks))
+
+
+def mean_difference(differences: ArrayLike, blocks: Sequence[str]) -> tuple[float, float]:
+    """95% interval of the mean of paired differences, ``(items,)``: blocks are resampled.
+
+    Of shares by Student's t where blocks are of two things, or where there are several draws, ``(draws, items)``.
+    """
+    numbers = np.asarray(differences, np.float64)
+    if (numbers.ndim > 1 and len(numbers) > 1) or any(BOTH in block for block in blocks):
+        variance, freedom = crossed(numbers, blocks)
+        half = float(stats.t.ppf(0.975, freedom)) * math.sqrt(variance)
+        return max(-1.0, float(numbers.mean()) - half), min(1.0, float(numbers.mean()) + half)
+    columns = np.column_stack([numbers.ravel(), np.ones(numbers.size)])
     return bootstrap(columns, blocks, lambda sums: sums[:, 0] / sums[:, 1])

@@ -137,8 +137,9 @@ def counts(facts: dict[str, Any] | None) -> list[dict[str, Any]]:
                 name: ", ".join(f"{what} {count:,}" for what, count in tables[name].items())
                 for name in ("answers", "sources")
             }
-            total, states = sum(tables["answers"].values()), tables["states"]["distinct"]
-            rows.append({"kind": kind, "part": part.replace("_", " "), "total": total, "states": states} | told)
+            total, states = sum(tables["answers"].values()), tables["states"]
+            own = {"total": total, "states": states["distinct"], "nearer": states.get("nearer")}
+            rows.append({"kind": kind, "part": part.replace("_", " ")} | own | told)
     return sorted(rows, key=lambda row: str(row["kind"]))
 
 

@@ -20,8 +20,8 @@ import numpy as np
 
 from plaudit.finetune import skill
 from plaudit.finetune.lessons import Lesson
+from plaudit.finetune.paired import of_two, share
 from plaudit.finetune.skill import Told
-from plaudit.intervals import wilson
 from plaudit.judging.selection import evenly
 from plaudit.llms.base import LLM, Request
 from plaudit.llms.local import LocalLLM
@@ -62,6 +62,8 @@ class Asked:
     """What is written."""
     right: tuple[float, ...]
     """Of each held-out example, in the same order every time."""
+    blocks: tuple[str, ...]
+    """What each is about: examples that share a text are not independent."""
 
 
 def with_examples(lesson: Lesson, shown: Sequence[Lesson], rng: np.random.Generator) -> Lesson:
@@ -111,7 +113,7 @@ def measure(
     ``told`` gets a note for each number of examples that could not be asked with; what is larger is not tried.
     """
     found = list[Asked]()
-    kind, chance = questions[0].kind, skill.chance(questions)
+    kind = questions[0].kind
     for count, number in plan:
         if count > len(lessons):
             told(f"{kind}: there are no {count} examples to put into the prompt, only {len(lessons)}")
@@ -126,7 +128,7 @@ def measure(
         if fault:
             told(f"{kind}: {count} examples in the prompt cannot be asked with: {fault}")
             return [each for each in found if each.row.shots < count]
-        found.append(_asked(kind, model, count, number, chance, outcomes))
+        found.append(_asked(model, questions, count, number, outcomes))
     return found
 
 
@@ -146,10 +148,12 @@ def unfit(llm: LLM, requests: Sequence[Request]) -> str:
     return reply.error or (short if inner.stats.shortened > before else "")
 
 
-def _asked(kind: str, model: str, count: int, number: int, chance: float, outcomes: Sequence[Told]) -> Asked:
+def _asked(model: str, questions: Sequence[Lesson], count: int, number: int, outcomes: Sequence[Told]) -> Asked:
     right = tuple(float(each.right or 0) for each in outcomes)
     tokens, seconds = sum(each.tokens for each in outcomes), sum(each.seconds for each in outcomes)
-    return Asked(Shots(kind, model, count, number, len(right), sum(right), chance, tokens, seconds), right)
+    kind, chance = questions[0].kind, skill.chance(questions)
+    row = Shots(kind, model, count, number, len(right), sum(right), chance, tokens, seconds)
+    return Asked(row, right, tuple(map(block, questions)))
 
 
 def write(found: Sequence[Asked], folder: Path) -> list[dict[str, Any]]:
@@ -162,7 +166,7 @@ def write(found: Sequence[Asked], folder: Path) -> list[dict[str, Any]]:
 
 
 def _summary(kind: str, model: str, count: int, draws: Sequence[Asked]) -> dict[str, Any]:
-    """The interval resamples questions and draws, each as a whole; of one draw it is Wilson's."""
+    """The interval is Wilson's, on as many questions as are independent, draws that differ counted against it."""
     right = np.array([each.right for each in draws])
     asked = right.size
     seconds = sum(each.row.seconds for each in draws)
@@ -173,7 +177,7 @@ def _summary(kind: str, model: str, count: int, draws: Sequence[Asked]) -> dict[
         "draws": len(draws),
         "asked": right.shape[1],
         "right": float(right.mean()),
-        "interval": list(interval(right)),
+        "interval": list(share(right, draws[0].blocks)),
         "draws_right": [float(each.mean()) for each in right],
         "chance": draws[0].row.chance,
         "tokens": sum(each.row.tokens for each in draws) / asked,
@@ -181,17 +185,10 @@ def _summary(kind: str, model: str, count: int, draws: Sequence[Asked]) -> dict[
     }
 
 
-def interval(right: Any, seed: int = 0) -> tuple[float, float]:
-    """95% of the mean of ``(draws, questions)``."""
-    if len(right) < 2:
-        return wilson(float(right.mean()), right.size)
-    rng = np.random.default_rng(seed)
-    draws, questions = right.shape
-    picked = [
-        right[rng.integers(draws, size=draws)].mean(0)[rng.integers(questions, size=questions)] for _ in range(2000)
-    ]
-    low, high = np.percentile([each.mean() for each in picked], [2.5, 97.5])
-    return float(low), float(high)
+def block(lesson: Lesson) -> str:
+    """What a held-out example is about; of a pair, both texts."""
+    own = [prompt.rpartition("\n\n")[2] for prompt in lesson.prompts]
+    return of_two(*own) if len(own) == 2 else own[0]
 
 
 def show(summary: Sequence[dict[str, Any]]) -> None:
