@@ -102,7 +102,7 @@ def _probes(
         for make in MAKERS.values():
             probes += list(make(material, chosen, rng))
             advance(1)
-    if not probes:
+    if not (probes := material.sound(probes)):
         raise ConfigError("there is nothing to ask: no state could be come to again, or all actions lead to the same.")
     return transitions, copies, probes
 

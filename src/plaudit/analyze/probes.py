@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
-from plaudit.analyze.transitions import Copies, Transition
+from plaudit.analyze.transitions import Copies, Outcome, Taken, Transition
 from plaudit.judging.selection import evenly
 
 KINDS = {
@@ -79,6 +79,23 @@ class Material:
             later = {step.text for step in t.steps[t.at : t.at + self.horizon]}
             self.followed.setdefault(t.before.text, set()).update(later)
 
+    def outcomes(self, t: Transition, tried: Sequence[Taken]) -> list[Outcome]:
+        """What each of these actions leads to in a copy; that counts as seen from then on."""
+        found = self.copies.outcomes(t, tried)
+        for outcome in found:
+            self.led_to.setdefault((t.before.text, outcome.word), set()).add(outcome.text)
+        return found
+
+    def sound(self, probes: Sequence[Probe]) -> list[Probe]:
+        """Those whose wrong answer is still wrong, now that all copies have been tried."""
+        return [probe for probe in probes if not self._also_right(probe)]
+
+    def _also_right(self, probe: Probe) -> bool:
+        before, after = probe.transition.before.text, probe.transition.after
+        if probe.kind == "next":
+            return probe.wrong in self.led_to[before, after.action]
+        return probe.kind == "inverse" and after.text in self.led_to[before, probe.wrong]
+
     def fresh(self, *question: str) -> bool:
         """Whether this was not asked yet; it now is. A question that stands for two would count as two."""
         new = question not in self.asked
@@ -96,7 +113,7 @@ def next_probes(material: Material, chosen: Sequence[Transition], rng: Generator
     for turn, t in enumerate(chosen):
         possible = material.led_to[t.before.text, t.after.action]
         near = t.steps[t.at + 1 : t.at + 2] if turn % 2 else [t.before]
-        others = material.copies.outcomes(t, material.copies.others(t, rng, ALTERNATIVES))
+        others = material.outcomes(t, material.copies.others(t, rng, ALTERNATIVES))
         sources: dict[str, list[str]] = {  # the hard ones first: there are the fewest of them
             "step": [step.text for step in near or [t.before]],
             "action": [outcome.text for outcome in others],
@@ -112,7 +129,7 @@ def next_probes(material: Material, chosen: Sequence[Transition], rng: Generator
 
 
 def inverse_probes(material: Material, chosen: Sequence[Transition], rng: Generator) -> Iterator[Probe]:
-    """The true action against another that, tried in a copy, leads elsewhere."""
+    """The true action against another that leads elsewhere, here in a copy and wherever the words are the same."""
     every = list(dict.fromkeys(t.after.action for t in material.transitions))
     for turn, t in enumerate(chosen):
         listed = dict([*material.copies.pool, *material.copies.others(t, rng, 10**9)])
@@ -126,9 +143,10 @@ def inverse_probes(material: Material, chosen: Sequence[Transition], rng: Genera
         question = (t.before.text, t.after.text, t.after.action)
         for name, words in sources.items():
             tried = [(word, listed[word]) for word in words if word != t.after.action and word in listed][:ALTERNATIVES]
-            for outcome in material.copies.outcomes(t, tried):
+            for outcome in material.outcomes(t, tried):
                 word = outcome.word
-                if outcome.text != t.after.text and material.fresh("inverse", *question, word):
+                possible = material.led_to[t.before.text, word]  # from the same words elsewhere, too
+                if t.after.text not in possible and material.fresh("inverse", *question, word):
                     shown = {"observation": t.before.text, "following": t.after.text}
                     yield Probe("inverse", name, t, t.after.action, word, shown)
                     break
@@ -138,7 +156,7 @@ def effect_probes(material: Material, chosen: Sequence[Transition], rng: Generat
     """As many actions that change something as that do not, of the same actions as far as there are."""
     met: dict[tuple[str, bool], list[Transition]] = {}
     for t in chosen:
-        for outcome in material.copies.outcomes(t, [t.taken, *material.copies.others(t, rng, ALTERNATIVES)]):
+        for outcome in material.outcomes(t, [t.taken, *material.copies.others(t, rng, ALTERNATIVES)]):
             if outcome.changes is not None and material.fresh("effect", t.before.text, outcome.word):
                 met.setdefault((outcome.word, outcome.changes), []).append(t)
     words = sorted({word for word, _ in met})
