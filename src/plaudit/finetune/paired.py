@@ -5,7 +5,7 @@ depend on every pair that shares either: the variance of their mean sums over al
 Assenova 2015, "Cluster-Robust Variance Estimation for Dyadic Data"), with each text's part as leaving it out would move the
 mean, and is never less than one seat's texts alone give, nor than independent pairs do. Student's t has as many texts as
 the seat with fewer has in effect (Carter, Schnepel and Steigerwald 2017). Simulated on held-out pairs as they are, this
-holds the truth in 94 to 98 of 100 (200 pairs of 344 texts) and in 92 to 100 (120 pairs of 57 texts, ten of them nearer).
+holds the truth in 94 to 97 of 100 (200 pairs of 344 texts) and in 92 to 98 (120 pairs of 49 texts, 27 of them nearer).
 Other sources: McNemar 1947, in its exact form; Efron's percentile bootstrap; Kish's design effect.
 """
 
