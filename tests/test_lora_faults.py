@@ -4,7 +4,7 @@ import resource
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -19,12 +19,13 @@ from plaudit.errors import ConfigError, LeakError, LLMError, PlauditError, Store
 from plaudit.finetune import handover, losses, refusals, run, teach  # noqa: E402
 from plaudit.finetune.encode import encode  # noqa: E402
 from plaudit.finetune.lessons import Lesson  # noqa: E402
+from plaudit.finetune.lora import Step  # noqa: E402
 from plaudit.finetune.settings import AskConfig, DataConfig, FinetuneConfig, LoraConfig  # noqa: E402
 from plaudit.llms import gguf_adapter  # noqa: E402
 from plaudit.llms.base import Request  # noqa: E402
 from plaudit.llms.embedded import EmbeddedLLM  # noqa: E402
 from plaudit.llms.transformers_model import TransformersLLM  # noqa: E402
-from plaudit.store import load_tree, read_table, write_table  # noqa: E402
+from plaudit.store import load_tree, read_json, read_table, write_json, write_table  # noqa: E402
 
 STAGES = ("data", "train")
 
@@ -214,6 +215,50 @@ def test_a_full_disk_is_said_and_nothing_half_written_is_left(model, tmp_path):
     assert not (tmp_path / "train/adapter").exists()
     run.finetune(config, tmp_path, STAGES)
     assert adapter_file(tmp_path).is_file() and not list((tmp_path / "train").glob(".adapter*"))
+
+
+def without(path, answer):
+    """Take a row of this answer out of a table."""
+    rows = read_table(path)
+    rows.remove(next(row for row in rows if row["answer"] == answer))
+    write_table(path, rows)
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_stopped_one_goes_on_with_the_same_examples_only(model, tmp_path, monkeypatch, caplog, cut):
+    config, steps = settings(model, steps=4), []
+
+    def stop(step):
+        steps.append(step.step)
+        if len(steps) == 3:
+            raise KeyboardInterrupt
+        return asdict(step)
+
+    monkeypatch.setattr(teach, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(teach, "asdict", lambda each: stop(each) if isinstance(each, Step) else asdict(each))
+    with pytest.raises(KeyboardInterrupt):
+        run.finetune(config, tmp_path, STAGES)
+    if cut:
+        without(tmp_path / "data/train.parquet", "Yes")
+    run.finetune(config, tmp_path, STAGES)
+    assert steps == [1, 2, 3, *((1, 2, 3, 4) if cut else (3, 4))]
+    assert ("of other settings or examples: teaching begins anew" in caplog.text) == cut
+
+
+def test_examples_that_changed_after_teaching_are_said(model, tmp_path, caplog):
+    config = settings(model)
+    run.finetune(config, tmp_path, STAGES)
+    train, record = tmp_path / "data/train.parquet", tmp_path / "train/stage.json"
+    write_table(train, [*read_table(train), read_table(tmp_path / "data/held_out.parquet")[0]])
+    for stages in (STAGES, ("export",)):
+        with pytest.raises(StoreError, match=r"data have changed since they were taught\. Restore.*delete .*train"):
+            run.finetune(config, tmp_path, stages)
+    run.report_again(tmp_path)
+    assert "have changed since they were taught" in caplog.text
+    told = read_json(record)
+    del told["summary"]["data"]  # as an older plaudit left it
+    write_json(record, told)
+    run.finetune(config, tmp_path, (*STAGES, "export"))
 
 
 KILLED = """

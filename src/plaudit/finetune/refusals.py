@@ -2,6 +2,7 @@
 
     check(config)          # settings and model, before the examples are made
     refuse_leaks(run)      # the examples as they lie in the folder, before any teaching
+    changed(run)           # afterwards: whether they are still those that were taught
 
 Leaves out what the settings alone tell (:func:`plaudit.finetune.settings.validate`) and what a world cannot give
 (:mod:`plaudit.finetune.synthesize`).
@@ -10,12 +11,15 @@ Leaves out what the settings alone tell (:func:`plaudit.finetune.settings.valida
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plaudit.config import fingerprint
 from plaudit.errors import ConfigError, LLMError
+from plaudit.finetune.gather import PARTS
 from plaudit.finetune.lessons import Lesson
 from plaudit.finetune.picture_sets import files_of
 from plaudit.finetune.settings import FinetuneConfig, LoraConfig, base_spec
@@ -121,6 +125,27 @@ def no_memory(said: str) -> bool:
     return (
         re.search("out of memory|not enough memory|can't allocate memory|alloc_failed|bad_alloc", said.lower())
         is not None
+    )
+
+
+def digest(run: Finetune) -> str:
+    """Of the examples as they lie in the folder now, pictures too."""
+    return fingerprint(
+        [hashlib.sha256((run.require("data") / f"{part}.parquet").read_bytes()).hexdigest() for part in PARTS]
+    )
+
+
+def changed(run: Finetune) -> str:
+    """That other examples were taught than lie in the folder now, and what to do; empty where that is not so.
+
+    A folder of an older plaudit does not know what was taught: nothing is said of it.
+    """
+    known = ((run.finished("train") or {}).get("summary") or {}).get("data")
+    if known is None or run.finished("data") is None or known == digest(run):
+        return ""
+    return (
+        f"the examples in {run.folder / 'data'} have changed since they were taught. Restore them; or delete "
+        f"{run.folder / 'train'} and run the same command again, which teaches those that are there now."
     )
 
 

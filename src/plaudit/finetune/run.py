@@ -6,12 +6,14 @@ Leaves out nothing of a stage's own: what ``data`` is made of is in :mod:`plaudi
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from plaudit.console import console
+from plaudit.errors import StoreError
 from plaudit.finetune.settings import FinetuneConfig, validate
 from plaudit.stages.parts import settled_world
 from plaudit.store import LATER, Folder, read_json
@@ -42,6 +44,7 @@ YOUNGER: dict[tuple[str, str], Any] = {
     ("measure", "questions"): 100,
 }
 """Settings that are younger than the first of these folders: see :data:`plaudit.store.LATER`."""
+log = logging.getLogger(__name__)
 
 
 class Finetune(Folder[FinetuneConfig]):
@@ -102,6 +105,7 @@ def finetune(
     run.shared = shared
     with run.lock():
         for name in stages:
+            _look_at_examples(run, refuse=name != "report")
             if run.finished(name) is not None:
                 console.print(f"{name}: finished before, skipped")
             else:
@@ -113,7 +117,18 @@ def report_again(folder: Path) -> None:
     """The page alone, of whatever is finished; for what has changed since, or a stage that was never reached."""
     run = Finetune.open(folder)
     with run.lock():
+        _look_at_examples(run, refuse=False)
         stage("report")(run)
+
+
+def _look_at_examples(run: Finetune, refuse: bool) -> None:
+    """Refuse, or tell, what rests on other examples than lie in the folder now."""
+    from plaudit.finetune.refusals import changed
+
+    if said := changed(run):
+        if refuse:
+            raise StoreError(said)
+        log.warning(said)
 
 
 def next_step(run: Finetune) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import shutil
 import sys
 import time
@@ -30,6 +31,7 @@ from plaudit.finetune.gather import PARTS, Part
 from plaudit.finetune.lessons import Lesson, lesson, wordings
 from plaudit.finetune.refusals import (
     blind,
+    digest,
     enough_memory,
     no_examples,
     no_memory,
@@ -53,6 +55,7 @@ MOST_ACTIONS = 100
 """Held-out actions that are asked before and after: each is weighed against all that could be done, a second or two."""
 CHECKPOINT_SECONDS = 20.0
 """Wall time between two checkpoints."""
+log = logging.getLogger(__name__)
 
 
 def train(run: Finetune) -> None:
@@ -63,7 +66,7 @@ def train(run: Finetune) -> None:
     from plaudit.finetune.lora import GLANCE, Teacher, text_windows
 
     start, config, folder = time.perf_counter(), run.config, run.stage("train")
-    rows = {part: examples(run, part) for part in PARTS}
+    data, rows = digest(run), {part: examples(run, part) for part in PARTS}
     options = config.lora
     refuse_leaks(run)
     with enough_memory(options), base(config) as llm:
@@ -82,26 +85,20 @@ def train(run: Finetune) -> None:
         )
         windows = text_windows(llm, replay_texts() if options.kl or options.replay else [], options.window)
         teacher = Teacher(llm, taught, windows, options, config.seed)
-        curve = _teach(run, teacher)
+        curve = _teach(run, teacher, fingerprint(run.expected("train"), data))
         after = answered(llm, told["held_out"], kept, "ask after", options.part_tokens)
         save_adapter(run, llm)
     write_table(folder / "curve.parquet", curve)
     write_table(folder / "answers.parquet", _answers(rows["held_out"], before, after))
     for path in (folder / "checkpoint.safetensors", *folder.glob("before-*.parquet")):
         path.unlink(missing_ok=True)
-    gained = {
-        kind: {
-            "before": _share(kept, before, kind),
-            "after": _share(kept, after, kind),
-            "chance": skill.chance(each for each in told["held_out"] if each.kind == kind),
-        }
-        for kind in options.kinds
-    }
+    gained = {kind: _gain(kind, told["held_out"], before, after) for kind in options.kinds}
     seconds = sum(row["seconds"] for row in curve)
     run.finish(
         "train",
         time.perf_counter() - start,
         base=llm.name,
+        data=data,
         examples=len(taught),
         seen=seen(options, len(taught)),
         steps=options.steps,
@@ -278,13 +275,15 @@ def _once(run: Finetune, name: str, make: Callable[[], list[Answered]]) -> list[
     return made
 
 
-def _teach(run: Finetune, teacher: Teacher) -> list[dict[str, Any]]:
-    """All steps, from the checkpoint where there is one of these settings."""
-    folder, settings = run.stage("train"), run.expected("train")
-    checkpoint, curve = folder / "checkpoint.safetensors", list[dict[str, Any]]()
-    if checkpoint.is_file() and (tree := load_tree(checkpoint)).get("settings") == settings:
+def _teach(run: Finetune, teacher: Teacher, settings: str) -> list[dict[str, Any]]:
+    """All steps, from the checkpoint where there is one of these settings and examples."""
+    checkpoint, curve = run.stage("train") / "checkpoint.safetensors", list[dict[str, Any]]()
+    tree = load_tree(checkpoint) if checkpoint.is_file() else {}
+    if tree.get("settings") == settings:
         teacher.set_state(tree["teacher"])
         curve = tree["curve"]
+    elif tree:
+        log.warning("%s is of other settings or examples: teaching begins anew", checkpoint)
     saved = time.perf_counter()
     with progress("teach", run.config.lora.steps) as advance:
         advance(teacher.step)
@@ -309,8 +308,13 @@ def _teach(run: Finetune, teacher: Teacher) -> list[dict[str, Any]]:
     return curve
 
 
-def _share(samples: Sequence[Sample], answers: Sequence[Answered], kind: str) -> float:
-    return float(np.mean([each.right for sample, each in zip(samples, answers, strict=True) if sample.kind == kind]))
+def _gain(
+    kind: str, asked: Sequence[Lesson], before: Sequence[Answered], after: Sequence[Answered]
+) -> dict[str, float]:
+    """Shares of a kind's held-out lessons that were answered rightly, and by chance."""
+    places = [place for place, each in enumerate(asked) if each.kind == kind]
+    was, now = (float(np.mean([each[place].right for place in places])) for each in (before, after))
+    return {"before": was, "after": now, "chance": skill.chance(asked[place] for place in places)}
 
 
 def _answers(
