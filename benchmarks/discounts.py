@@ -1,0 +1,55 @@
+"""Success of every arm by the agent's discount, and each arm's lead over the task reward, over all discounts alike.
+
+Run: python benchmarks/discounts.py runs/discount-0 runs/discount-0.9 ..., folders of comparisons that differ in
+``--train.gamma`` alone (docs/why.md has the commands). Interquartile means over seeds; intervals by a stratified bootstrap.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from plaudit.analysis.statistics import Interval, interval, paired_difference
+from plaudit.report.words import percent
+from plaudit.store import read_json, read_table
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", type=Path, nargs="+")
+    options = parser.parse_args()
+    found = {read_json(f / "compare.json")["config"]["train"]["gamma"]: success(f) for f in options.folders}
+    print("| reward |", " | ".join(f"{gamma:g}" for gamma in sorted(found)), "| over all, less the task reward |")
+    print("| --- " * (len(found) + 2) + "|")
+    for arm in next(iter(found.values())):
+        cells = [shown(interval(list(found[gamma][arm].values()))) for gamma in sorted(found)]
+        print("|", " | ".join((arm, *cells, lead([found[gamma] for gamma in found], arm))), "|")
+
+
+def success(folder: Path) -> dict[str, dict[int, float]]:
+    """Arm to seed to share of episodes that succeed."""
+    won: dict[str, dict[int, list[bool]]] = {}
+    for row in read_table(folder / "episodes.parquet", ("arm", "seed", "success")):
+        won.setdefault(row["arm"], {}).setdefault(row["seed"], []).append(row["success"])
+    return {arm: {seed: sum(each) / len(each) for seed, each in seeds.items()} for arm, seeds in won.items()}
+
+
+def lead(found: list[dict[str, dict[int, float]]], arm: str) -> str:
+    """Of the means over the discounts, paired by seed."""
+    own, task = (
+        {seed: sum(each[name][seed] for each in found) / len(found) for seed in found[0][name]}
+        for name in (arm, "task")
+    )
+    gap = paired_difference(own, task)
+    return shown(gap) if gap and arm not in ("task", "random") else ""
+
+
+def shown(found: Interval) -> str:
+    """Point and ends, per cent."""
+    ends = "" if found.low is None or found.high is None else f" ({percent(found.low, 0)} to {percent(found.high, 0)})"
+    return percent(found.point, 1) + ends
+
+
+if __name__ == "__main__":
+    main()
