@@ -1,4 +1,4 @@
-"""Success of every arm by the agent's discount, and each arm's lead over the task reward, over all discounts alike.
+"""Success of every arm by the agent's discount, and its lead over another one (``--against task``), over all alike.
 
 Run: python benchmarks/discounts.py runs/discount-0 runs/discount-0.9 ..., folders of comparisons that differ in
 ``--train.gamma`` alone (docs/why.md has the commands). Interquartile means over seeds; intervals by a stratified bootstrap.
@@ -18,13 +18,14 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("--against", default="task")
     options = parser.parse_args()
     found = {read_json(f / "compare.json")["config"]["train"]["gamma"]: success(f) for f in options.folders}
-    print("| reward |", " | ".join(f"{gamma:g}" for gamma in sorted(found)), "| over all, less the task reward |")
+    print("| reward |", " | ".join(f"{gamma:g}" for gamma in sorted(found)), f"| over all, less {options.against} |")
     print("| --- " * (len(found) + 2) + "|")
     for arm in next(iter(found.values())):
         cells = [shown(interval(list(found[gamma][arm].values()))) for gamma in sorted(found)]
-        print("|", " | ".join((arm, *cells, lead([found[gamma] for gamma in found], arm))), "|")
+        print("|", " | ".join((arm, *cells, lead(list(found.values()), arm, options.against))), "|")
 
 
 def success(folder: Path) -> dict[str, dict[int, float]]:
@@ -35,14 +36,14 @@ def success(folder: Path) -> dict[str, dict[int, float]]:
     return {arm: {seed: sum(each) / len(each) for seed, each in seeds.items()} for arm, seeds in won.items()}
 
 
-def lead(found: list[dict[str, dict[int, float]]], arm: str) -> str:
+def lead(found: list[dict[str, dict[int, float]]], arm: str, against: str) -> str:
     """Of the means over the discounts, paired by seed."""
-    own, task = (
+    own, other = (
         {seed: sum(each[name][seed] for each in found) / len(found) for seed in found[0][name]}
-        for name in (arm, "task")
+        for name in (arm, against)
     )
-    gap = paired_difference(own, task)
-    return shown(gap) if gap and arm not in ("task", "random") else ""
+    gap = paired_difference(own, other)
+    return shown(gap) if gap and arm != against else ""
 
 
 def shown(found: Interval) -> str:
