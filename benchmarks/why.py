@@ -72,6 +72,7 @@ ROWS = (
     Row("entropy of visits, nats: AI feedback", "exploration", "entropy of visits, nats: LLM feedback"),
     Row("entropy of visits, nats: random policy", "exploration", "entropy of visits, nats: random policy"),
     Row("hacked episodes: AI feedback", "hacking", "hacked episodes, LLM feedback"),
+    Row("agents that hack", "hacking", "agents that hack"),
     Row("a success is paid more than a failure", "hacking", "a success is paid more than a failure"),
     Row("EPIC distance to the task reward", "hacking", "EPIC distance to the task reward, LLM feedback"),
     Row("EPIC distance of untrained networks", "hacking", "EPIC distance to the task reward, random network"),

@@ -248,18 +248,22 @@ def repeats(played: Sequence[Walk], found: Sequence[Walk]) -> list[str]:
     ]
 
 
+def _steps(n: int) -> str:
+    return f"{n} step{'' if n == 1 else 's'}"
+
+
 def _too_far(main: Held, reach: int, of_value: int, by_chance: Sequence[int], ahead: int) -> list[str]:
     """What speaks against the number of steps ahead of success."""
     said, most, name = [], _most(by_chance), main.name
     if reach > of_value and main.pooled != ranks.NOTHING:
         said.append(
-            f"{name} is larger than on average for {reach} steps before success, the value itself for {of_value}: it is "
+            f"{name} is larger than on average for {_steps(reach)} before success, the value itself for {of_value}: it is "
             "larger in whole episodes that succeed, which does not show that it speaks ahead of success."
         )
     if 0 < reach <= most:
         said.append(
-            f"Random networks are larger than on average for up to {most:.0f} steps before success: the {reach} of {name} "
-            "do not stand out from them."
+            f"Random networks are larger than on average for up to {_steps(round(most))} before success: the {reach} "
+            f"of {name} do not stand out from them."
         )
     if reach == ahead:
         said.append(f"No more than {ahead} steps before success are looked at, so it may be more: --credit.ahead")
