@@ -78,7 +78,8 @@ def export(run: Finetune) -> None:
         f"export: {target.name}: {said['llama_cpp']} by llama.cpp, {said['pytorch']} by PyTorch", markup=False
     )
     if doubts := found.doubts():
-        log.warning("llama.cpp may run it otherwise than PyTorch: %s. As it was taught, it runs by %s", "; ".join(doubts), instead)
+        how = "disagree" if found.rows else "were not compared"
+        log.warning("llama.cpp and PyTorch %s: %s. As it was taught, it runs by %s", how, "; ".join(doubts), instead)
 
 
 def _compared(run: Finetune, adapter: Path, target: Path) -> tuple[Agreement, float]:
