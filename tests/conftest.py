@@ -1,4 +1,4 @@
-"""One headless browser for all tests of the reports."""
+"""What tests share: one headless browser for all pages, and sums that run in one order."""
 
 import shutil
 from collections.abc import Iterator
@@ -35,3 +35,14 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(programs[1] or ""))
     yield driver
     driver.quit()
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """PyTorch's sums in one order, whatever the machine."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

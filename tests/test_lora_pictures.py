@@ -47,17 +47,12 @@ SEATED = Lesson("compare", ("Which?",), ("A", "B"), 1, ((picture(COLOURS["ruby"]
 TEXT = Lesson("next", ("What follows?",), (" It is not", " It is not clear", " Yes"), 2)
 
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tiny_models.make_seeing(tmp_path_factory.mktemp("models") / "seeing")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
