@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ import tiny_models  # noqa: E402
 
 from plaudit.cli import main  # noqa: E402
 from plaudit.config import JudgeConfig, LLMConfig, PolicyConfig, RunConfig, WorldConfig  # noqa: E402
+from plaudit.envs import wordle_rules as rules  # noqa: E402
 from plaudit.errors import ConfigError, StoreError  # noqa: E402
-from plaudit.finetune import arms, run, shots, skill  # noqa: E402
+from plaudit.finetune import arms, run, shots, skill, teach  # noqa: E402
 from plaudit.finetune.lessons import Lesson, lesson  # noqa: E402
 from plaudit.finetune.rows import load_rows  # noqa: E402
 from plaudit.finetune.settings import (  # noqa: E402
@@ -31,7 +33,7 @@ from plaudit.llms import gguf_adapter, weights  # noqa: E402
 from plaudit.llms.base import Reply  # noqa: E402
 from plaudit.llms.scripted import ScriptedLLM  # noqa: E402
 from plaudit.routes.direct import make_llm_policy  # noqa: E402
-from plaudit.stages.parts import make_protocol, make_world  # noqa: E402
+from plaudit.stages.parts import check, make_protocol, make_world  # noqa: E402
 from plaudit.store import read_table, write_table  # noqa: E402
 from plaudit.vector import stack  # noqa: E402
 
@@ -182,7 +184,7 @@ def test_the_policy_is_asked_with_the_very_prompt_that_was_taught(policy, caplog
 
 
 def test_a_policy_that_is_used_as_a_judge_is_warned_of(policy, tmp_path, caplog):
-    gguf_adapter._warn_foreign.cache_clear()
+    gguf_adapter._warn.cache_clear()
     with caplog.at_level(logging.WARNING):
         made = make_protocol(JudgeConfig(), llm=LLMConfig(adapter=str(policy.folder / "train" / "adapter")))
     assert made.prompt.name == "pointwise" and "was taught action and is used as a judge" in caplog.text
@@ -193,6 +195,25 @@ def test_a_policy_that_is_used_as_a_judge_is_warned_of(policy, tmp_path, caplog)
     judge = LLMConfig(adapter=str(tmp_path))
     assert make_protocol(JudgeConfig(), llm=judge).prompt.name == "pointwise-b" and not caplog.records
     assert gguf_adapter.taught(judge, "policy").get("act") is None and "used as a policy" in caplog.text
+
+
+def test_an_adapter_that_was_taught_words_of_the_evaluation_is_warned_of(policy, tmp_path, caplog):
+    gguf_adapter._warn.cache_clear()
+    rows = [{"secrets": [word]} for words in rules.practice("train", 100, 0) for word in words]
+    noted = teach.notes(dataclasses.replace(policy.config, world=WorldConfig("wordle")), rows)
+    assert noted["world"] == "wordle"
+    adapter = shutil.copytree(policy.folder / "train" / "adapter", tmp_path / "adapter")
+    file = adapter / "plaudit.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | noted))
+    llm = LLMConfig(model=policy.config.llm.model, adapter=str(adapter))
+    with caplog.at_level(logging.WARNING):
+        check(RunConfig(world=WorldConfig("wordle"), llm=llm, route="llm"))
+        assert not caplog.records, "of the size that was taught no word is among the lessons'"
+        for route in ("llm", "task"):  # of which one asks no model
+            check(RunConfig(world=WorldConfig("wordle", size=500), llm=llm, route=route))
+    met = {row["secrets"][0] for row in rows} & set(make_world(WorldConfig("wordle", size=500)).hidden)
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert len(met) > 100 and f"{len(met)} of the 500 hidden words" in said and repr(min(met)) in said
 
 
 def test_shots_are_measured_beside_the_taught_one(policy):

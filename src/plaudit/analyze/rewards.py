@@ -72,13 +72,13 @@ def caveats(run: Run, arms: Sequence[str]) -> list[str]:
 
 def taught(run: Run) -> list[str]:
     """That a judge was taught by what it is held against, where plaudit taught it this world's value or progress."""
-    llm, kinds = run.config.llm, list[str]()
+    llm, noted = run.config.llm, dict[str, str]()
     with contextlib.suppress(PlauditError, ValueError):  # the adapter is needed no more and may be damaged by now
-        kinds = gguf_adapter.taught(llm, "judge").get("kinds", "").split()
-    lessons = [kind for kind in kinds if kind in gguf_adapter.ROLES["judge"]]
+        noted = gguf_adapter.taught(llm, "judge")
+    lessons = [kind for kind in noted.get("kinds", "").split() if kind in gguf_adapter.ROLES["judge"]]
     if not lessons or not make_route(run.config.route).asks:
         return []
-    if _school(Path(llm.adapter or llm.model)) not in ("", Path(run.config.world.name).stem):
+    if (noted.get("world") or _school(Path(llm.adapter or llm.model))) not in ("", Path(run.config.world.name).stem):
         return []
     return [
         f"The judge was taught ({', '.join(lessons)}) by this world's own value or progress in other episodes: held "
@@ -87,6 +87,6 @@ def taught(run: Run) -> list[str]:
 
 
 def _school(adapter: Path) -> str:
-    """The world that an adapter was taught; empty where it lies no more in the folder of its teaching."""
+    """The world that an adapter of an older plaudit was taught; empty where it lies no more in that folder."""
     folder = adapter.expanduser().absolute().parent.parent
     return Path(read_json(folder / "run.json")["config"]["world"]["name"]).stem if made_by(folder) == "finetune" else ""

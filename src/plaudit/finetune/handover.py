@@ -31,7 +31,7 @@ from plaudit.finetune.items import Choice
 from plaudit.finetune.lessons import Lesson
 from plaudit.finetune.refusals import enough_memory
 from plaudit.finetune.settings import MeasureConfig, base_spec
-from plaudit.finetune.teach import base, base_of, lessons, notes
+from plaudit.finetune.teach import base, base_of, examples, lessons, notes
 from plaudit.llms.base import LLM, Reply, Request
 from plaudit.llms.transformers_files import find, is_gguf, takes_images
 from plaudit.store import explain_disk_errors, read_table, write_table
@@ -57,7 +57,7 @@ def export(run: Finetune) -> None:
     from plaudit.llms import weights
 
     source = weights.resolve(spec)
-    noted = notes(run.config) | {"weights": weights.fingerprint(source)}
+    noted = notes(run.config, examples(run, "train")) | {"weights": weights.fingerprint(source)}
     with explain_disk_errors(folder):
         target = to_gguf(adapter, source, folder / "adapter.gguf", noted)
     found, pace = _compared(run, adapter, target)

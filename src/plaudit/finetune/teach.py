@@ -114,10 +114,15 @@ def train(run: Finetune) -> None:
         )
 
 
-def notes(config: FinetuneConfig) -> dict[str, str]:
-    """What is to be known of an adapter: its base, what it was taught, and the prompts that it was taught in."""
+def notes(config: FinetuneConfig, rows: Sequence[dict[str, Any]] = ()) -> dict[str, str]:
+    """What is to be known of an adapter: its base, what it was taught, and the prompts that it was taught in.
+
+    ``rows`` are those that it was taught: the hidden words or tasks of their episodes are noted, a line each.
+    """
     ask, kinds = config.ask, config.lora.kinds
-    found = {"base": base_of(config), "kinds": " ".join(kinds)}
+    found = {"base": base_of(config), "world": Path(config.world.name).stem, "kinds": " ".join(kinds)}
+    if drawn := sorted({secret for row in rows for secret in row["secrets"]}):
+        found["drawn"] = "\n".join(drawn)
     if set(kinds) & set(gguf_adapter.ROLES["judge"]):
         found |= {"protocol": ask.protocol, "prompt": prompt_of("compare", ask), "input": ask.input}
     if set(kinds) & set(gguf_adapter.ROLES["policy"]):
@@ -220,7 +225,7 @@ def save_adapter(run: Finetune, llm: TransformersLLM) -> None:
             llm.model.save_pretrained(temporary)
         except SafetensorError as error:  # a disk that is full, for one
             raise OSError(str(error)) from error
-        note_base(temporary, notes(run.config), llm.folder)
+        note_base(temporary, notes(run.config, examples(run, "train")), llm.folder)
         shutil.rmtree(target, ignore_errors=True)
         temporary.rename(target)
 

@@ -14,6 +14,7 @@ import contextlib
 import functools
 import json
 import logging
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -63,33 +64,43 @@ def taught(config: LLMConfig, role: str) -> dict[str, str]:
 
     A warning where it was taught, and not as that.
     """
-    if not config.adapter:
-        found = notes(config.model)
-    elif (file := Path(config.adapter) / NOTED).is_file():
-        found = json.loads(file.read_text(encoding="utf-8"))
-    else:
-        found = {}
-        with contextlib.suppress(
-            ConfigError
-        ):  # an adapter of somebody else's, beside its model: nothing is known of it
-            found = notes(config.adapter)
-    if kinds := found.get("kinds"):
-        _warn_foreign(config.adapter or config.model, kinds, role)
+    found = known(config)
+    kinds = found.get("kinds")
+    if kinds and not set(kinds.split()) & set(ROLES[role]):
+        _warn(
+            f"{config.adapter or config.model} was taught {kinds} and is used as a {role}, in a prompt that it was not "
+            f"taught. For a {role}: plaudit finetune WORLD --lora.kinds {ROLES[role][0]}"
+        )
     return found
 
 
-@functools.lru_cache(maxsize=64)  # once a process
-def _warn_foreign(spec: str, kinds: str, role: str) -> None:
-    if not set(kinds.split()) & set(ROLES[role]):
-        log.warning(
-            "%s was taught %s and is used as a %s, in a prompt that it was not taught. For a %s: plaudit finetune WORLD "
-            "--lora.kinds %s",
-            spec,
-            kinds,
-            role,
-            role,
-            ROLES[role][0],
+def known(config: LLMConfig) -> dict[str, str]:
+    """What is noted of the adapter that these settings name; nothing of one that somebody else has made."""
+    if not config.adapter:
+        return notes(config.model)
+    if (file := Path(config.adapter) / NOTED).is_file():
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    with contextlib.suppress(ConfigError):  # an adapter of somebody else's, beside its model
+        return notes(config.adapter)
+    return {}
+
+
+def warn_of_met(config: LLMConfig, hidden: Iterable[str]) -> None:
+    """Where agents are evaluated on words or tasks (``World.hidden``) of episodes that this adapter was taught."""
+    every = {item.casefold() for item in hidden}
+    if met := sorted(every & {item.casefold() for item in known(config).get("drawn", "").splitlines()}):
+        some = ", ".join(map(repr, met[:3])) + (", ..." if len(met) > 3 else "")
+        _warn(
+            f"{len(met)} of the {len(every)} hidden words or tasks of this world's episodes ({some}) were in what "
+            f"{config.adapter or config.model} was taught: success on them proves little. Teach one with these settings of "
+            "the world: plaudit finetune WORLD --world.SETTING VALUE"
         )
+
+
+@functools.lru_cache(maxsize=64)
+def _warn(text: str) -> None:
+    """Once a process."""
+    log.warning(text)
 
 
 def notes(spec: str) -> dict[str, str]:

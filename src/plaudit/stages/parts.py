@@ -233,6 +233,9 @@ def check(config: RunConfig) -> None:
         check_llm(config.llm)
         if route.protocols and config.judge.input != "text":
             check_sees(config.llm)
+        from plaudit.llms import gguf_adapter
+
+        gguf_adapter.warn_of_met(config.llm, world.hidden)
 
 
 def check_agent(config: RunConfig, world: World) -> None:
