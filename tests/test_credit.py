@@ -400,14 +400,19 @@ def test_discounts_tell_the_reward_that_needs_no_horizon():
 
     found = [trained("preference", g, 0.9) for g in (0.0, 0.9, 0.99)]
     found += [trained("task", g, level) for g, level in ((0.0, 0.03), (0.9, 0.1), (0.99, 0.88))]
+    found += [trained("count", g, 0.7) for g in (0.0, 0.9, 0.99)]
     said = credit_discounts.finding(found, "preference")
     assert measure(said, "smallest discount that does: LLM feedback").value == 0.0
     assert measure(said, "smallest discount that does: task reward").value == 0.99
     gap = measure(said, "success over all discounts: LLM feedback less task reward")
     assert gap.low <= gap.value <= gap.high and gap.value == pytest.approx(0.9 - (0.03 + 0.1 + 0.88) / 3)
+    over = measure(said, "success over all discounts: LLM feedback less novelty count")
+    assert over.value == pytest.approx(0.2)
     assert "needs a discount of 0.00" in said.headline and not said.warnings
     rows = credit_discounts.by_seed(found)
-    assert {(row["arm"], row["seed"]) for row in rows} == {(arm, s) for arm in ("preference", "task") for s in range(5)}
+    assert {(row["arm"], row["seed"]) for row in rows} == {
+        (arm, s) for arm in ("preference", "task", "count") for s in range(5)
+    }
     assert rows[2]["success"] == pytest.approx(0.92), "the mean over the discounts, seed by seed"
     nothing = credit_discounts.finding([trained("preference", 0.9, 0.03), trained("task", 0.9, 0.0)], "preference")
     assert not nothing.headline and "train them longer" in nothing.warnings[0]
@@ -419,9 +424,17 @@ def test_a_discount_that_is_none_is_refused_before_anything_is_played(gamma):
         credit.Credit().find(None, credit.CreditOptions(discounts=(0.5, gamma)))
 
 
+@pytest.mark.parametrize(
+    ("control", "said"), [("scalar", "asks no model"), ("random", "asks no model"), ("novel", "novel")]
+)
+def test_a_control_that_is_none_is_refused_before_anything_is_played(control, said):
+    with pytest.raises(ConfigError, match=said):
+        credit.Credit().find(None, credit.CreditOptions(discounts=(0.5,), controls=("task", control)))
+
+
 @pytest.mark.slow
 def test_agents_are_trained_with_each_discount_once(run):
-    options = {"discounts": (0.0, 0.9), "seeds": 1, "train_steps": 256}
+    options = {"discounts": (0.0, 0.9), "controls": ("task",), "seeds": 1, "train_steps": 256}
     found = look(run, **options)
     assert {(row["arm"], row["gamma"]) for row in found.facts["discounts"]} == {
         (arm, gamma) for arm in ("preference", "task") for gamma in (0.0, 0.9)
@@ -430,6 +443,9 @@ def test_agents_are_trained_with_each_discount_once(run):
     assert len(agents) == 4
     again = look(run, **options)
     assert again.facts["discounts"] == found.facts["discounts"]
+    assert agents == {p: p.stat().st_mtime_ns for p in agents}
+    beside = look(run, **options | {"controls": ("task", "count")})
+    assert {row["arm"] for row in beside.facts["discounts"]} == {"preference", "task", "count"}
     assert agents == {p: p.stat().st_mtime_ns for p in agents}
 
 

@@ -58,7 +58,9 @@ class CreditOptions:
     ahead: int = 60
     """Steps before success that are shown."""
     discounts: tuple[float, ...] = ()
-    """Discounts that agents are trained with, under the task reward and the run's (0 0.5 0.9 0.95 0.99); none: no one."""
+    """Discounts that agents are trained with, on the run's reward and on controls (0 0.5 0.9 0.95 0.99); none: no one."""
+    controls: tuple[str, ...] = ("task", "count")
+    """Rewards beside the run's for each discount: the task's own, novelty alone (count), constant, ..."""
     seeds: int = 5
     """Agents of each discount and reward."""
     train_steps: int = 0
@@ -72,6 +74,8 @@ class Credit(Analysis):
     reads = ("collect",)
 
     def find(self, subject: Subject, options: CreditOptions) -> Finding:
+        test = credit_discounts.Test(options.discounts, options.controls, options.seeds, options.train_steps)
+        credit_discounts.check(test)
         _check(options)
         run = _with_reward(subject.finished_run("collect"))
         world = make_world(run.config.world)
@@ -95,14 +99,13 @@ class Credit(Analysis):
         made = dataclasses.replace(made, warnings=doubts)
         if not options.discounts:
             return made
-        trained = credit_discounts.train(run, subject.folder, options.discounts, options.seeds, options.train_steps)
+        trained = credit_discounts.train(run, subject.folder, test)
         write_table(subject.folder / "agents.parquet", credit_discounts.by_seed(trained))
         return made.joined(credit_discounts.finding(trained, run.config.route))
 
 
 def _check(options: CreditOptions) -> None:
-    """Raise where a discount is none."""
-    credit_discounts.check(options.discounts)
+    """Raise where the value's discount is none."""
     if not 0 <= options.gamma < 1:
         raise ConfigError(
             f"--credit.gamma must be above 0 and below 1, or 0 for the run's own, got {options.gamma:g}. "

@@ -1,8 +1,9 @@
-"""The causal test of ``credit``: agents trained with several discounts, under the task reward and under the run's own.
+"""The causal test of ``credit``: agents trained with several discounts, on the run's own reward and on controls.
 
-A reward that speaks long before success lets even an agent act well that looks few steps ahead. Every discount has a run
-of its own in the analysis' folder, with links to the stages of the run that made its reward; what is trained stays, and a
-stopped test goes on. Agents differ in the discount alone; they are measured on evaluation's episodes, as all agents are.
+A reward that speaks long before success lets even an agent act well that looks few steps ahead. Novelty alone does so too:
+hence it is a control. Every discount has a run of its own in the analysis' folder, with links to the stages of the run that
+made its reward; what is trained stays, and a stopped test goes on. Agents differ in the discount alone, and are measured
+on evaluation's episodes, as all agents are.
 """
 
 from __future__ import annotations
@@ -24,10 +25,27 @@ from plaudit.report.curves import Point
 from plaudit.report.lines import Line, lines
 from plaudit.report.words import label, number, percent
 from plaudit.stages import run_stages
+from plaudit.stages.parts import make_route
 from plaudit.store import Run, read_table
 
 LEARNED = 0.1
 """Gain in success over a random policy below which agents have learned too little to say anything."""
+
+
+@dataclass(frozen=True)
+class Test:
+    """What is trained."""
+
+    discounts: Sequence[float]
+    controls: Sequence[str] = ("task",)
+    """Rewards beside the run's own, of those that ask no model."""
+    seeds: int = 5
+    steps: int = 0
+    """Environment steps of each agent; 0 for as many as the run's had."""
+
+    def arms(self, route: str) -> tuple[str, ...]:
+        """The run's reward and the controls that are not it."""
+        return tuple(dict.fromkeys((route, *self.controls)))
 
 
 @dataclass(frozen=True)
@@ -49,36 +67,45 @@ class Trained:
         return interval(list(self.success.values()))
 
 
-def check(discounts: Sequence[float]) -> None:
-    """Raise where one is none that agents can be trained with."""
-    for gamma in discounts:
+def check(test: Test) -> None:
+    """Raise where agents can not be trained so."""
+    for control in test.controls:
+        route = make_route(control)
+        if route.asks or not route.trains:
+            raise ConfigError(
+                f"--credit.controls {control}: a control is a reward that asks no model (plaudit list --routes). Another "
+                "route by each discount: plaudit compare WORLD --train.gamma 0.9"
+            )
+    for gamma in test.discounts:
         if not 0 <= gamma < 1:
             raise ConfigError(
                 f"a discount is at least 0 and below 1, got {gamma}. For instance: --credit.discounts 0 0.9 0.99"
             )
 
 
-def train(run: Run, folder: Path, discounts: Sequence[float], seeds: int, steps: int) -> list[Trained]:
+def train(run: Run, folder: Path, test: Test) -> list[Trained]:
     """Train and measure the agents of every discount; those that are finished stay."""
     found = []
-    for gamma in sorted(set(discounts)):
-        part = _part(run, folder / "discounts", gamma, seeds, steps or run.config.train.steps)
+    for gamma in sorted(set(test.discounts)):
+        part = _part(run, folder / "discounts", gamma, test)
         run_stages(part, ("train", "evaluate"))
         scores: dict[str, dict[int, list[bool]]] = {}
         for row in read_table(part.folder / "evaluate" / "episodes.parquet", ("arm", "seed", "success")):
             scores.setdefault(row["arm"], {}).setdefault(row["seed"], []).append(row["success"])
         shares = {arm: {seed: sum(won) / len(won) for seed, won in each.items()} for arm, each in scores.items()}
         level = sum(shares["random"].values()) / len(shares["random"])
-        found += [Trained(arm, gamma, shares[arm], level) for arm in dict.fromkeys((run.config.route, "task"))]
+        found += [Trained(arm, gamma, shares[arm], level) for arm in test.arms(run.config.route)]
     return found
 
 
-def _part(run: Run, folder: Path, gamma: float, seeds: int, steps: int) -> Run:
+def _part(run: Run, folder: Path, gamma: float, test: Test) -> Run:
     """The run of one discount, with the reward of the run that is analysed."""
-    train = dataclasses.replace(run.config.train, gamma=gamma, seeds=seeds, steps=steps, controls=("task",))
+    steps, controls = test.steps or run.config.train.steps, test.arms(run.config.route)[1:]
+    train = dataclasses.replace(run.config.train, gamma=gamma, seeds=test.seeds, steps=steps, controls=controls)
     evaluate = dataclasses.replace(run.config.evaluate, examples=0)
     made = dataclasses.replace(run.config, train=train, evaluate=evaluate)
-    part = Run.create(folder / f"{gamma:g}-{steps}-steps-{seeds}-seeds", made)
+    beside = "".join(f"-{control}" for control in controls if control != "task")
+    part = Run.create(folder / f"{gamma:g}-{steps}-steps-{test.seeds}-seeds{beside}", made)
     part.budget = run.budget
     borrow(run, part)
     return part
@@ -100,7 +127,7 @@ def finding(found: Sequence[Trained], route: str) -> Finding:
     meaning = "A good reward shortens the horizon that is needed: it succeeds at lower discounts."
     return Finding(
         headline=_headline(needed) if best - level >= LEARNED else "",
-        measures=[_measure(arm, gamma) for arm, gamma in needed.items()] + _difference(found, route),
+        measures=[_measure(arm, gamma) for arm, gamma in needed.items()] + _differences(found, route),
         plots=[Plot(title, _picture(found, arms, level), legend)],
         tables=[Table(title, columns, rows, meaning)],
         warnings=warnings,
@@ -140,16 +167,17 @@ def _measure(arm: str, gamma: float | None) -> Measure:
     return Measure(f"smallest discount that does: {label(arm)}", gamma, share=False, note=f"{horizon} gets {half}")
 
 
-def _difference(found: Sequence[Trained], route: str) -> list[Measure]:
-    """Success over all discounts alike, of the run's reward against the task reward, paired by seed."""
+def _differences(found: Sequence[Trained], route: str) -> list[Measure]:
+    """Success over all discounts alike, of the run's reward against each control, paired by seed."""
     means: dict[str, dict[int, float]] = {}
     for row in by_seed(found):
         means.setdefault(row["arm"], {})[row["seed"]] = row["success"]
-    gap = paired_difference(means[route], means["task"]) if len(means) > 1 else None
-    if gap is None:
-        return []
-    name = f"success over all discounts: {label(route)} less {label('task')}"
-    return [Measure(name, gap.point, gap.low, gap.high, gap.seeds, chance=0.0, note=gap.label)]
+    measures = []
+    for control in (arm for arm in means if arm != route):
+        if gap := paired_difference(means[route], means[control]):
+            name = f"success over all discounts: {label(route)} less {label(control)}"
+            measures.append(Measure(name, gap.point, gap.low, gap.high, gap.seeds, chance=0.0, note=gap.label))
+    return measures
 
 
 def by_seed(found: Sequence[Trained]) -> list[dict[str, Any]]:
