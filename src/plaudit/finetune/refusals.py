@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,7 +108,7 @@ def enough_memory(options: LoraConfig | None = None) -> Iterator[None]:
         yield
     except (MemoryError, RuntimeError) as error:
         said = str(error).splitlines()[0][:200] if str(error) else "no more could be had"
-        if not isinstance(error, MemoryError) and not no_memory(str(error)):
+        if not isinstance(error, MemoryError) and not files.no_memory(str(error)):
             raise
         cure = "End what else needs memory and run the same command again: what was taught is kept."
         if options:
@@ -118,14 +117,6 @@ def enough_memory(options: LoraConfig | None = None) -> Iterator[None]:
                 f"(now {options.rank}), or take a smaller --llm; and give another --out."
             )
         raise LLMError(f"the memory does not suffice: {said}. {cure}") from error
-
-
-def no_memory(said: str) -> bool:
-    """Whether an error's words tell of too little memory, and not of an access that is illegal, for one."""
-    return (
-        re.search("out of memory|not enough memory|can't allocate memory|alloc_failed|bad_alloc", said.lower())
-        is not None
-    )
 
 
 def digest(run: Finetune) -> str:

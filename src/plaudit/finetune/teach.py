@@ -34,7 +34,6 @@ from plaudit.finetune.refusals import (
     digest,
     enough_memory,
     no_examples,
-    no_memory,
     refuse_leaks,
     refuse_one_sided,
     refuse_untaught,
@@ -43,6 +42,7 @@ from plaudit.finetune.refusals import (
 from plaudit.finetune.rows import load_rows
 from plaudit.finetune.settings import AskConfig, FinetuneConfig, base_spec, seen
 from plaudit.llms import gguf_adapter
+from plaudit.llms.transformers_files import no_memory, note_base
 from plaudit.store import explain_disk_errors, load_tree, read_table, save_tree, write_table
 
 if TYPE_CHECKING:
@@ -215,8 +215,6 @@ def examples(run: Finetune, part: Part) -> list[dict[str, Any]]:
 
 def save_adapter(run: Finetune, llm: TransformersLLM) -> None:
     """The adapter, whole or not at all, with a note of the weights that it is for."""
-    from plaudit.llms.transformers_files import note_base
-
     target = run.stage("train") / "adapter"
     temporary = target.with_name(".adapter.part")
     shutil.rmtree(temporary, ignore_errors=True)

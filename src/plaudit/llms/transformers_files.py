@@ -246,3 +246,11 @@ def language_layers(model: Any, ends: Sequence[str] | str | None) -> list[str]:
                 "out for all of them, or set --lora.vision for those that see."
             )
     return names
+
+
+def no_memory(said: str) -> bool:
+    """Whether an error's words tell of too little memory, and not of an access that is illegal, for one."""
+    return (
+        re.search("out of memory|not enough memory|can't allocate memory|alloc_failed|bad_alloc", said.lower())
+        is not None
+    )

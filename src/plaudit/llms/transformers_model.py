@@ -262,7 +262,7 @@ class TransformersLLM(LocalLLM):
         except (RuntimeError, IndexError, ValueError, MemoryError) as error:
             self.clear()
             self._free()
-            if _no_memory(error) and len(batch) > 1:
+            if (isinstance(error, MemoryError) or files.no_memory(str(error))) and len(batch) > 1:
                 self.rows = len(batch) // 2
                 left = [strand for strand in batch if not all(task.done for task in strand.tasks)]
             else:
@@ -428,8 +428,3 @@ def _device(torch: Any, wanted: str) -> Any:
         reason = str(error).splitlines()[0][:120]
         raise ConfigError(f"there is no device {wanted!r} here: {reason}. Try --llm.device auto") from None
     return device
-
-
-def _no_memory(error: Exception) -> bool:
-    words = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in words or "can't allocate memory" in words
