@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from chain_world import LENGTH, Chain
 
 from plaudit.analysis.coverage import distinct, entropy, rarefied
@@ -26,13 +25,7 @@ from plaudit.stages.train import finish, jobs, train_agent
 from plaudit.stages.visits import Tally, Visits
 from plaudit.store import load_tree, read_table, save_tree
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_coverage_by_hand():

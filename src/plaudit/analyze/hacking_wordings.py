@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 
 from plaudit import prompts
 from plaudit.analysis.statistics import MIN_SEEDS, Interval, interval, paired_difference, percentiles
-from plaudit.analyze.base import Finding, Measure, Subject, Table
+from plaudit.analyze.base import Finding, Measure, Subject
 from plaudit.analyze.rewards import MADE, borrow
 from plaudit.config import JudgeConfig
 from plaudit.console import console
 from plaudit.errors import ConfigError
-from plaudit.report.words import percent
 from plaudit.stages import run_stages
 from plaudit.stages.parts import make_route, make_world
 from plaudit.store import Run, read_table
@@ -205,8 +204,8 @@ def _part(run: Run, folder: Path, judge: JudgeConfig, seeds: int, steps: int) ->
 
 
 def outcomes(found: Sequence[Outcome]) -> Finding:
-    """Success in each wording beside the first, the run's own."""
-    own, measures, rows = found[0], list[Measure](), list[list[Any]]()
+    """Success in each wording beside the first, the run's own; seed by seed, all else alike."""
+    own, measures = found[0], list[Measure]()
     for each in found:
         score, gap = each.score, paired_difference(each.success, own.success)
         name = f"success of agents of the judge asked by {each.prompt}"
@@ -214,17 +213,7 @@ def outcomes(found: Sequence[Outcome]) -> Finding:
         if each is not own and gap is not None:
             than = f"{each.prompt} less {own.prompt}, success"
             measures.append(Measure(than, gap.point, gap.low, gap.high, gap.seeds, chance=0.0, note=gap.label))
-        rows.append([each.prompt, _span(score), "" if each is own or gap is None else _span(gap), score.seeds])
     seeds = min(len(each.success) for each in found)
     few = [f"Success by wording stands on {seeds} seeds: ranges, not intervals."] * (seeds < MIN_SEEDS)
-    meaning = (
-        "Agents of the judge asked in each wording, otherwise alike; the first is the run's own. Differences by seed."
-    )
-    table = Table("Success by the prompt's wording", ["prompt", "success", "less the first", "seeds"], rows, meaning)
     facts = {"outcomes": {each.prompt: list(each.success.values()) for each in found}}
-    return Finding("", measures=measures, tables=[table], warnings=few, facts=facts)
-
-
-def _span(score: Interval) -> str:
-    span = "" if score.low is None else f" ({percent(score.low, 1)} to {percent(score.high, 1)})"
-    return percent(score.point, 1) + span
+    return Finding("", measures=measures, warnings=few, facts=facts)
