@@ -154,6 +154,11 @@ def unclear(self, action):
     return Line.step(self, {0: 0, 1: 1, 2: 2}[int(action)])
 
 
+def many_actions(self):
+    Line.__init__(self)
+    self.action_space = spaces.MultiDiscrete([3, 2])
+
+
 def changed(obs):
     obs[0] = 0
     return "You are here."
@@ -173,6 +178,12 @@ DEFECTS = {
         "steps",
         "float64",
     ),
+    "the place of the wrong number": (
+        broken(step=with_step(lambda s, o, *rest: (o + np.array([0, 9]), *rest))),
+        "steps",
+        "number 1 of it is",
+    ),
+    "actions that no agent has": (broken(__init__=many_actions), "made", "Discrete action space or a Box with bounds"),
     "reward is not finite": (
         broken(step=with_step(lambda s, o, r, *rest: (o, float("nan"), *rest))),
         "steps",
@@ -230,6 +241,7 @@ DEFECTS = {
     "description fails": (broken(describe=lambda s, o: 1 / 0), "describes", "ZeroDivisionError"),
     "description is huge": (broken(describe=lambda s, o: f"{o[0]} " + "word " * 4000), "describes", "context holds"),
     "description of the world": (broken(describe=lambda s, o: f"{o} {id(s)}"), "steady", "two copies"),
+    "description of a walk": (broken(describe=lambda s, o: f"{o} {s.at}"), "steady", "has not begun"),
     "description changes the observation": (broken(describe=lambda s, o: changed(o)), "steady", "Work on a copy"),
     "description is constant": (broken(describe=lambda s, o: "You are here."), "distinct", "same description"),
     "event is a number": (broken(event=lambda s, o: 3), "events", "must give a text"),

@@ -215,6 +215,64 @@ def test_other_environments_of_gymnasium_keep_the_contract(name):
     assert failed == []
 
 
+class Old(gym.Env):
+    """An environment with two steps; what people get wrong in theirs is planted by a test."""
+
+    def __init__(self):
+        self.action_space, self.observation_space = spaces.Discrete(2), spaces.Box(0, 255, (2,), np.uint8)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps = 0
+        return np.zeros(2, np.uint8), {}
+
+    def step(self, action):
+        self.steps += 1
+        return np.full(2, self.steps, np.uint8), -1.0, self.steps == 2, False, {}
+
+
+def planted(**methods):
+    env = type("Planted", (Old,), methods)
+    said = {"goal": "go on", "describe": lambda self, obs: f"{obs}", "make": lambda self: env()}
+    return type("Own", (Wrapped,), said)
+
+
+def asks_infos(self, obs, reward, terminated, info):
+    return info["solved"]
+
+
+@pytest.mark.parametrize(
+    ("methods", "name", "says"),
+    [
+        ({"__init__": lambda self: None}, "made", "has no observation_space"),
+        ({"reset": lambda self: Old.reset(self)}, "begins", "def reset(self, *, seed=None"),
+        ({"reset": lambda self, seed=None, options=None: Old.reset(self)[0]}, "begins", "no pair"),
+        ({"step": lambda self, action: Old.step(self, action)[:4]}, "steps", "gives 4 things"),
+        ({"step": lambda self, action: (np.zeros(2), [1.0], True, False, {})}, "steps", "Let it be one number"),
+        ({"step": lambda self, action: (None, 1.0, True, False, {})}, "steps", "does not fit"),
+        ({"step": lambda self, action: (np.full(2, 0.7), 1.0, True, False, {})}, "steps", "0.7, which cannot be held"),
+        ({"step": lambda self, action: (np.full(2, 300), 1.0, True, False, {})}, "steps", "becomes 44"),
+    ],
+)
+def test_what_people_get_wrong_in_an_environment_is_told_with_its_cure(methods, name, says):
+    cls = planted(**methods)
+    failed = {f.name: f.text for f in check(cls, cls.vector) if f.status == "failed"}
+    assert list(failed) == [name] and says in failed[name]
+
+
+def test_infos_that_are_not_there_are_named():
+    cls = type("Asking", (planted(),), {"success": asks_infos})
+    with pytest.raises(ConfigError, match=r"info has nothing.*info.get\('solved'\)"):
+        cls().reset(seed=0)
+
+
+def test_success_that_cannot_be_told_is_said():
+    found = {f.name: f for f in check(planted(), planted().vector)}
+    assert found["success"].status == "skipped" and "Write success()" in found["success"].text
+    cls = planted(step=lambda self, action: (*Old.step(self, action)[:4], {"is_success": False}))
+    assert {f.name: f.status for f in check(cls, cls.vector)}["success"] == "ok"
+
+
 def test_the_page_shows_the_example_as_it_is():
     page = (ROOT / "docs" / "own-world.md").read_text()
     assert (ROOT / "examples" / "babyai_goto.py").read_text() in page

@@ -12,6 +12,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from gymnasium.vector import VectorEnv
@@ -26,6 +27,8 @@ Status = Literal["ok", "failed", "skipped"]
 CHECKS: dict[str, Check] = STEP_CHECKS | WORD_CHECKS
 """By name, in the order in which they are asked."""
 
+PACKAGE = Path(__file__).parents[1]
+"""plaudit's own files."""
 NEEDS = "needs"
 """How the reason of a check begins that rests on one that failed."""
 
@@ -73,6 +76,8 @@ def _ask(name: str, each: Check, subject: Subject, found: dict[str, Finding]) ->
 
 
 def _where(error: BaseException) -> str:
-    """File and line of the innermost step of an error's way."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{last.filename}, line {last.lineno}, in {last.name}"
+    """File and line of the innermost step of an error's way, in the user's files where it went through one."""
+    way = traceback.extract_tb(error.__traceback__)
+    own = [at for at in way if "site-packages" not in at.filename and not Path(at.filename).is_relative_to(PACKAGE)]
+    last = (own or way)[-1]
+    return f"{'/'.join(Path(last.filename).parts[-2:])}, line {last.lineno}, in {last.name}"

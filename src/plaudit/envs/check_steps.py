@@ -10,12 +10,14 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from gymnasium import error as gym_error
 from gymnasium import spaces
 
 from plaudit.envs.base import World
 from plaudit.envs.check_subject import SEEDS, STEPS, Check, Fault, Skip, Subject, Walked, draw, same, walk
+from plaudit.envs.wrapped import Wrapped, stepped
 from plaudit.vector import rows, stack, step_observations, step_value, take
 
 COPIES = 3
@@ -38,7 +40,13 @@ def made(subject: Subject) -> str:
     for name in ("observation_space", "action_space"):
         if getattr(world, name, None) is None:
             raise Fault(f"it has no {name}. Set self.{name} in __init__.")
-    return f"{type(world).__name__}, actions {_short(world.action_space)}"
+    space = world.action_space
+    if not (isinstance(space, spaces.Discrete) or (isinstance(space, spaces.Box) and space.is_bounded())):
+        raise Fault(
+            f"an agent needs a Discrete action space or a Box with bounds, got {_short(space)}. Turn it into one of them "
+            "by a wrapper around the environment: gymnasium.wrappers.TransformAction, RescaleAction"
+        )
+    return f"{type(world).__name__}, actions {_short(space)}"
 
 
 def begins(subject: Subject) -> str:
@@ -67,6 +75,7 @@ def steps(subject: Subject) -> str:
             raise Fault(f"terminated and truncated must be True or False, got {terminated!r} and {truncated!r}.")
         if terminated or truncated:
             break
+    _kept(subject.new())
     return "random steps give observations of the space and finite rewards"
 
 
@@ -206,7 +215,23 @@ def success_told(subject: Subject) -> str:
             )
         if not isinstance(value := step.info["success"], bool | np.bool_):
             raise Fault(f'info["success"] must be True or False, got {value!r} of type {type(value).__name__}.')
-    return 'info["success"] is True or False after every step'
+    return 'info["success"] is True or False after every step' + _success_rule(subject)
+
+
+def _success_rule(subject: Subject) -> str:
+    """What counts as success where neither the environment nor the class says it; skipped where that cannot happen."""
+    world, rewards = subject.world, [float(step.reward) for step in subject.walk if step.action is not None]
+    if not isinstance(world, Wrapped) or type(world).success is not Wrapped.success:
+        return ""
+    *_, info = stepped(world, draw(world, world.reset(seed=SEEDS[0])[0]))
+    if {"success", "is_success"} & info.keys():
+        return ""
+    if min(rewards) < 0 and max(rewards) <= 0:
+        raise Skip(
+            f"nothing says what success is, and no reward is above 0 here ({min(rewards):g} to {max(rewards):g}): it may "
+            'never be told. Write success(), or put info["success"] into the environment'
+        )
+    return "; an end with a reward above 0 counts"
 
 
 def progress_told(subject: Subject) -> str:
@@ -277,18 +302,61 @@ def _short(value: Any) -> str:
 
 
 def _in_space(world: World, observation: Any, source: str) -> None:
-    if world.observation_space.contains(observation):
-        return
     space = world.observation_space
-    if isinstance(space, spaces.Dict) and isinstance(observation, dict):
-        missing = space.spaces.keys() ^ observation.keys()
-        wrong = [k for k in space.spaces.keys() & observation.keys() if not space[k].contains(observation[k])]
-        what = f"parts that only one of the two has: {sorted(missing)}" if missing else f"its part {wrong[0]!r} is not"
-        raise Fault(f"the observation of {source} is not in observation_space: {what}. Correct the space or the dtype.")
-    held = getattr(observation, "dtype", type(observation).__name__)
-    raise Fault(
-        f"the observation of {source} ({held}) is not in observation_space {_short(space)}. Correct one of them."
-    )
+    if space.contains(observation):
+        return
+    told = f"the observation of {source} is not in observation_space: "
+    if not (isinstance(space, spaces.Dict) and isinstance(observation, dict)):
+        raise Fault(f"{told}{_unfit(space, observation)}. Correct the space, or the observation.")
+    if missing := space.spaces.keys() ^ observation.keys():
+        raise Fault(f"{told}parts that only one of the two has: {sorted(missing)}. Correct one of them.")
+    wrong = next(name for name in space.spaces if not space[name].contains(observation[name]))
+    raise Fault(f"{told}of its part {wrong!r}, {_unfit(space[wrong], observation[wrong])}. Correct one of them.")
+
+
+def _unfit(space: gym.Space[Any], value: Any) -> str:
+    """Why a value is not in a space."""
+    if not (isinstance(space, spaces.Box) and isinstance(value, np.ndarray)):
+        return f"it is {_short(value)} of type {type(value).__name__}, and the space {_short(space)}"
+    if value.shape != space.shape:
+        return f"its shape is {value.shape}, and the space's {space.shape}"
+    if not np.can_cast(value.dtype, kind := np.dtype(space.dtype)):
+        return f"its dtype is {value.dtype}, and the space's {kind}"
+    outside = ~((value >= space.low) & (value <= space.high))  # nan is outside, too
+    at = tuple(int(i) for i in np.argwhere(outside)[0])
+    number = f"number {', '.join(map(str, at))} of it" if at else "it"
+    return f"{number} is {value[at]:g}, and the space goes from {space.low[at]:g} to {space.high[at]:g}"
+
+
+def _kept(world: World) -> None:
+    """What the environment of a :class:`Wrapped` observes must be what the world gives, not a number cut to fit."""
+    if not isinstance(world, Wrapped) or (type(world).reset, type(world).step) != (Wrapped.reset, Wrapped.step):
+        return
+    world.action_space.seed(SEEDS[0])
+    raw, ended = world.env.reset(seed=SEEDS[0])[0], False
+    for _ in range(STEPS):
+        if changed := _changed(raw, world.original(flat := world.flat(raw)), ""):
+            raise Fault(
+                f"the environment observes {changed}. Give its observation_space the dtype and bounds of what is observed."
+            )
+        if ended:
+            return
+        raw, _, terminated, truncated, _ = stepped(world, draw(world, flat))
+        ended = bool(terminated or truncated)
+
+
+def _changed(raw: Any, kept: Any, name: str) -> str:
+    """The first number that is another one than the environment's; texts may lose their end."""
+    if isinstance(kept, dict | tuple):
+        names = kept if isinstance(kept, dict) else range(len(kept))
+        return next((said for key in names if (said := _changed(raw[key], kept[key], f"{name}/{key}"))), "")
+    if isinstance(kept, str):
+        return ""
+    own, given = np.broadcast_arrays(np.asarray(raw, float), np.asarray(kept, float))
+    if not (wrong := ~np.isclose(own, given, 1e-4, 1e-6, equal_nan=True)).any():
+        return ""
+    part = f" in its part {name[1:]!r}" if name else ""
+    return f"{own[wrong][0]:g}{part}, which cannot be held in its space and becomes {given[wrong][0]:g}"
 
 
 def _differs(a: Walked, b: Walked) -> str:

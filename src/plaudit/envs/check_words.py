@@ -45,7 +45,7 @@ def steady(subject: Subject) -> str:
     other = subject.new()
     for observation in subject.observations:
         before = copy.deepcopy(observation)
-        texts = [subject.world.describe(observation), subject.world.describe(observation), other.describe(observation)]
+        texts = [subject.world.describe(observation), subject.world.describe(observation), _told(other, observation)]
         if not same(before, observation):
             raise Fault("describe changes the observation that it is given. Work on a copy.")
         if len(set(texts)) > 1:
@@ -54,6 +54,17 @@ def steady(subject: Subject) -> str:
                 "from the observation, nothing from self or chance; what is missing there belongs into the observation."
             )
     return "the same observation is always described alike, by any copy"
+
+
+def _told(other: World, observation: Any) -> str:
+    """What a copy says that has seen no episode, and so can know nothing but the observation."""
+    try:
+        return other.describe(observation)
+    except Exception as error:
+        raise Fault(
+            f"describe fails in a copy that has not begun an episode ({type(error).__name__}: {error}). Take all that is "
+            "said from the observation, nothing from self; what is missing there belongs into the observation."
+        ) from error
 
 
 def distinct(subject: Subject) -> str:

@@ -52,6 +52,7 @@ class Wrapped(World):
         # pygame, which draws some environments, opens a sound card first, and complains at length where there is none.
         os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
         self.env = self.make(**chosen)
+        self._check_env()
         self.render_mode = self.env.render_mode
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": 8} | dict(self.env.metadata)
         self.action_space = self.env.action_space
@@ -91,16 +92,16 @@ class Wrapped(World):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict]:
         super().reset(seed=seed)
-        obs, info = self.env.reset(seed=seed, options=options)
-        return flatten(self._parts, obs), self._info(obs, 0.0, False, info)
+        obs, info = begun(self, seed, options)
+        return self.flat(obs), self._info(obs, 0.0, False, info)
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict]:
         if not self.action_space.contains(action):
             raise ConfigError(f"{type(self).__name__} has no action {action!r}; its actions are {self.action_space}.")
-        discrete = isinstance(self.action_space, spaces.Discrete)
-        obs, reward, terminated, truncated, info = self.env.step(int(action) if discrete else action)
-        told = self._info(obs, float(reward), bool(terminated), info)
-        return flatten(self._parts, obs), float(reward), bool(terminated), bool(truncated), told
+        obs, given, terminated, truncated, info = stepped(self, action)
+        reward = self._reward(given)
+        told = self._info(obs, reward, bool(terminated), info)
+        return self.flat(obs), reward, bool(terminated), bool(truncated), told
 
     def render(self) -> Any:
         """A picture of the whole environment, ``(height, width, 3)`` uint8; None where it has none."""
@@ -144,9 +145,45 @@ class Wrapped(World):
 
     def _info(self, obs: Any, reward: float, terminated: bool, info: Mapping[str, Any]) -> dict[str, Any]:
         """What is told of a step; all else is left out, for copies can be put side by side only if they tell the same."""
-        told: dict[str, Any] = {"success": self.success(obs, reward, terminated, info), "task_reward": reward}
-        progress = self.progress(obs, info)
+        try:
+            told: dict[str, Any] = {"success": self.success(obs, reward, terminated, info), "task_reward": reward}
+            progress = self.progress(obs, info)
+        except KeyError as error:
+            raise ConfigError(
+                f"{type(self).__name__}: success or progress asks for {error}, and the environment's info has "
+                f"{', '.join(info) or 'nothing'}. Both are asked after reset, too: take info.get({error})."
+            ) from error
         return told if progress is None else told | {"progress": float(progress)}
+
+    def _reward(self, given: Any) -> float:
+        """A step's reward as a plain number."""
+        try:
+            return float(given)
+        except (TypeError, ValueError):
+            raise ConfigError(
+                f"{type(self).__name__}: the environment's step gives the reward {given!r}. Let it be one number"
+            ) from None
+
+    def flat(self, obs: Any) -> Observation:
+        """An observation of the environment as ``observation_space`` holds it."""
+        try:
+            return flatten(self._parts, obs)
+        except Exception as error:
+            what = f"has no part {error}" if isinstance(error, KeyError) else f"does not fit ({error})"
+            raise ConfigError(
+                f"{type(self).__name__}: an observation of the environment {what}, and its observation_space is "
+                f"{self._parts.own}. Correct one of them."
+            ) from error
+
+    def _check_env(self) -> None:
+        name = type(self).__name__
+        if not isinstance(self.env, gym.Env):
+            raise ConfigError(f"{name}.make gives {self.env!r}. Let it return a gymnasium.Env.")
+        for space in ("observation_space", "action_space"):
+            if not isinstance(getattr(self.env, space, None), gym.Space):
+                raise ConfigError(
+                    f"{name}: the environment has no {space}. Set self.{space} in its __init__, to one of gymnasium.spaces."
+                )
 
     def _check_class(self) -> None:
         name = type(self).__name__
@@ -190,3 +227,31 @@ def _render_modes(name: str) -> Sequence[str]:
     entry = gym.spec(name).entry_point
     creator = gym.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
     return (getattr(creator, "metadata", None) or {}).get("render_modes", ())
+
+
+def begun(world: Wrapped, seed: int | None, options: dict[str, Any] | None) -> tuple[Any, dict[str, Any]]:
+    """What the environment's ``reset`` gives; one of the old form is told what is wanted."""
+    form = "def reset(self, *, seed=None, options=None): ... return observation, info"
+    try:
+        answer = world.env.reset(seed=seed, options=options)
+    except TypeError as error:
+        if "unexpected keyword argument" not in str(error):
+            raise
+        raise ConfigError(f"{type(world).__name__}: {error}. Write in the environment: {form}") from error
+    if not (isinstance(answer, tuple) and len(answer) == 2):
+        raise ConfigError(
+            f"{type(world).__name__}: the environment's reset gives no pair of observation and info. Write in it: {form}"
+        )
+    return answer
+
+
+def stepped(world: Wrapped, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+    """What the environment's ``step`` gives, five things."""
+    answer = world.env.step(int(action) if isinstance(world.action_space, spaces.Discrete) else action)
+    if not (isinstance(answer, tuple) and len(answer) == 5):
+        had = f"{len(answer)} things" if isinstance(answer, tuple) else f"a {type(answer).__name__}"
+        raise ConfigError(
+            f"{type(world).__name__}: the environment's step gives {had}. Let it "
+            "return observation, reward, terminated, truncated, info"
+        )
+    return answer
