@@ -345,6 +345,12 @@ def test_numbers_as_actions_are_read_strictly():
         assert world.parse_action(reply) is None, reply
 
 
+def test_numbers_of_an_action_are_short_and_can_be_read_back():
+    world = WrappedNested()
+    word = world.action_word(np.array([-0.07496243715286255, 1], np.float32), None)
+    assert word == "[-0.075, 1.0]" and world.action_space.contains(world.parse_action(word))
+
+
 def test_spaces_without_a_size_are_refused():
     class Growing(WrappedNested):
         def make(self):
@@ -424,6 +430,13 @@ def test_a_world_that_fails_in_training_stops_its_agent_only(tmp_path):
     assert "RuntimeError" in log.read_text()
     path.write_text(limit.replace("LIMIT = 10", "LIMIT = 10_000"))
     assert run_jobs([Job(run.folder, "task", 0)], 1, 512, Budget()) == {}
+
+
+@pytest.mark.parametrize("words", [["train"], ["label"], ["export", "--to", "trl"]])
+def test_a_world_in_the_place_of_a_run_is_told_how_to_make_one(tmp_path, capsys, words):
+    path = write(tmp_path)
+    assert main([words[0], str(path), *words[1:]]) == 2
+    assert f"Make one: plaudit run {path}" in capsys.readouterr().err
 
 
 def test_a_missing_world_file_is_told_where_a_run_goes_on(tmp_path, capsys):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plaudit import __version__
-from plaudit.cli_words import MINARI, ON, VERBS, parse_config, placed, take, take_arms, take_budget
+from plaudit.cli_words import MINARI, ON, VERBS, open_run, parse_config, placed, take, take_arms, take_budget
 from plaudit.errors import ConfigError, PlauditError, did_you_mean
 
 if TYPE_CHECKING:
@@ -277,7 +277,7 @@ def one_stage(verb: str, words: list[str]) -> int:
     """``plaudit STAGE RUN``: one stage of an existing run; ``collect`` may make the run."""
     from plaudit.config_rules import validate
     from plaudit.stages import prepare, run_stages
-    from plaudit.store import Run, made_by
+    from plaudit.store import made_by
 
     placing = f" {ON}" * (verb in ("annotate", "train", "evaluate"))
     if words and words[0] in ("-h", "--help"):
@@ -301,7 +301,7 @@ def one_stage(verb: str, words: list[str]) -> int:
 
         report_again(Path(words[0]))
         return 0
-    current = Run.open(Path(words[0]))
+    current = open_run(words[0])
     current.config = placed(current.config, on) if on else current.config
     validate(current.config)
     run_stages(current, (verb,))

@@ -205,6 +205,16 @@ def run_of(folder: str) -> Path | None:
     return next((p for p in candidates if (p / "run.json").is_file()), None)
 
 
+def open_run(folder: str) -> Run:
+    """The run in a folder; a world in its place is told how a run of it is made."""
+    from plaudit.store import Run
+    from plaudit.world_file import is_path
+
+    if is_path(folder):
+        raise ConfigError(f"{folder} is a world, and a run of it is wanted here. Make one: plaudit run {folder}")
+    return Run.open(Path(folder))
+
+
 def parse_play(words: list[str]) -> tuple[PlayOptions, RunConfig]:
     """The options of ``plaudit play``, and settings: those of a run where one is named in place of a world."""
     from plaudit.stages.play import PlayOptions
@@ -291,7 +301,6 @@ def parse_reproduce(words: list[str]) -> tuple[Project, bool]:
 def parse_minari(words: list[str]) -> tuple[MinariOptions, Run | RunConfig]:
     """The options of ``plaudit collect --to minari``, and the run that was named, else the settings of the world."""
     from plaudit.stages.minari_data import MinariOptions
-    from plaudit.store import Run
 
     found: dict[str, Any] = {"texts": "--texts" in words}
     words, to = take([word for word in words if word != "--texts"], "--to")
@@ -304,14 +313,13 @@ def parse_minari(words: list[str]) -> tuple[MinariOptions, Run | RunConfig]:
     if words and (Path(words[0]) / "run.json").is_file():
         if len(words) > 1:
             raise ConfigError(f"a run's settings are fixed: leave out {words[1]}.")
-        return MinariOptions(**found), Run.open(Path(words[0]))
+        return MinariOptions(**found), open_run(words[0])
     return MinariOptions(**found), parse_config("collect", words)[2]
 
 
 def parse_export(words: list[str]) -> tuple[Run, ExportOptions]:
     """The run and the options of ``plaudit export``."""
     from plaudit.exports.base import ExportOptions
-    from plaudit.store import Run
 
     margin = "--margin" in words
     words, to = take([word for word in words if word != "--margin"], "--to")
@@ -320,7 +328,7 @@ def parse_export(words: list[str]) -> tuple[Run, ExportOptions]:
         raise ConfigError("say what: plaudit export RUN --to trl, or --to reward")
     if len(words) != 1 or words[0].startswith("-"):
         raise ConfigError(f"give the folder of one run: plaudit export runs/doorkey --to {to}")
-    return Run.open(Path(words[0])), ExportOptions(to, out, margin)
+    return open_run(words[0]), ExportOptions(to, out, margin)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -342,7 +350,6 @@ class LabelWords:
 def parse_label(words: list[str]) -> LabelWords:
     """The run and the options of ``plaudit label``; settings only for a second model."""
     from plaudit.stages.label import LabelOptions, for_another
-    from plaudit.store import Run
 
     flags = {name: f"--{name}" in words for name in ("show", "no-browser", "no-pictures")}
     words, budget = take_budget([word for word in words if word.removeprefix("--") not in flags])
@@ -360,7 +367,7 @@ def parse_label(words: list[str]) -> LabelWords:
     if not words or words[0].startswith("-") or (words[1:] and not by):
         more = f", and settings ({words[1]}) only behind --by MODEL" if words[1:] else ""
         raise ConfigError(f"give the folder of one run{more}: plaudit label runs/doorkey")
-    run = Run.open(Path(words[0]))
+    run = open_run(words[0])
     run.budget = budget
     config = for_another(run.config)
     config = parse_config("label", words[1:], config)[2] if words[1:] else config

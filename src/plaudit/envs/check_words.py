@@ -11,6 +11,7 @@ from plaudit.envs.check_subject import Check, Fault, Skip, Subject, same
 
 NONSENSE = "xyzzy plugh, I would rather not"
 """A reply that names no action of any world."""
+UNLISTED = "actions cannot be listed: --route llm needs --policy.action generate; nonsense is refused"
 CHARACTERS = 3.5
 """Of a token of English text, about."""
 
@@ -121,7 +122,7 @@ def worded(subject: Subject) -> str:
         count = max(count, len(listed or ()))
     if (guess := world.parse_action(NONSENSE)) is not None:
         raise Fault(f"parse_action makes {guess!r} of {NONSENSE!r}. Give None for what names no action: never a guess.")
-    return f"{count} listed actions are read back" if count else "actions cannot be listed; nonsense is refused"
+    return f"{count} listed actions are read back" if count else UNLISTED
 
 
 def pictured(subject: Subject) -> str:

@@ -139,6 +139,13 @@ class Wrapped(World):
             return None
         return action if space.contains(action) else None
 
+    def action_word(self, action: Any, listed: Sequence[str] | None) -> str:
+        """As of any world, with three digits of a number that is no whole one."""
+        if isinstance(self.action_space, spaces.Box) and np.issubdtype(self.action_space.dtype, np.floating):
+            rounded = [float(f"{number:.3g}") for number in np.ravel(action)]
+            return str(np.reshape(rounded, np.shape(action)).tolist())
+        return super().action_word(action, listed)
+
     @cached_property
     def _first_action(self) -> int:
         return int(self.action_space.start) if isinstance(self.action_space, spaces.Discrete) else 0
