@@ -344,3 +344,8 @@ def test_spaces_that_no_agent_fits_are_refused():
             ActorCritic(spaces.Discrete(2), actions, 8)
     with pytest.raises(ConfigError, match="nothing to read"):
         Encoder(spaces.Dict({MASK: spaces.Box(0, 1, (3,), np.uint8)}), 8)
+
+
+@pytest.mark.parametrize(("steps", "done"), [(1, 4096), (4096, 4096), (12_000, 12_288)])
+def test_steps_are_rounded_up_to_whole_updates(steps, done):
+    assert TrainConfig(steps=steps).whole_steps == done

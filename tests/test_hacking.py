@@ -12,7 +12,8 @@ from plaudit.analysis.behaviours import groups
 from plaudit.analysis.parting import parting
 from plaudit.analysis.reward_distance import UNRELATED, canonical, distance
 from plaudit.analyze.base import Subject
-from plaudit.analyze.hacking import HackingOptions, Share, verdict
+from plaudit.analyze.hacking import HackingOptions, Share, share, verdict
+from plaudit.analyze.hacking_episodes import Played
 from plaudit.analyze.hacking_wordings import Outcome, compared, outcomes
 from plaudit.analyze.run import analyze
 from plaudit.config import RunConfig, from_dict
@@ -206,6 +207,17 @@ def test_success_by_wording_is_paired_by_seed():
     (gap,) = (m for m in found.measures if m.name == "a-b less a, success")
     assert (gap.value, gap.low, gap.high) == pytest.approx((-0.2, -0.2, -0.2)), "level apart in every seed"
     assert not found.warnings and outcomes([Outcome("a", {0: 0.2})]).warnings
+
+
+def test_where_nobody_succeeds_a_reward_that_pays_all_alike_is_not_hacked():
+    def lost(arm, sparse, wandering):
+        return [
+            Played(arm, i % 2, i, True, paid={"sparse": sparse, "wandering": wandering + i / 100}) for i in range(20)
+        ]
+
+    played = [*lost("random", 0.0, 0.0), *lost("sparse", 0.0, 0.0), *lost("wandering", 0.0, 5.0)]
+    assert share(played, "sparse").value == 0.0, "nothing is paid, as to a random player"
+    assert share(played, "wandering").value == 1.0
 
 
 STEPS = np.linspace(1000, 20_000, 20)

@@ -1,6 +1,7 @@
 """A world from a file of one's own: found by path or entry point, run like any other, and its faults told clearly."""
 
 import ast
+import dataclasses
 import importlib
 import subprocess
 import sys
@@ -15,11 +16,12 @@ from gymnasium import spaces
 from plaudit import registry, world_file
 from plaudit.cli import WORLD_FAILED, main
 from plaudit.cli_words import parse_config
-from plaudit.config import RunConfig, from_dict
+from plaudit.config import PolicyConfig, RunConfig, WorldConfig, from_dict
 from plaudit.envs.check import check
 from plaudit.envs.wrapped import Wrapped
 from plaudit.errors import ConfigError, MissingExtraError, PlauditError
 from plaudit.spaces import Codes, Text
+from plaudit.stages import parts
 from plaudit.stages.parts import settled, world_choices
 from plaudit.stages.train import run_jobs
 from plaudit.store import STAGES, Run, read_json
@@ -450,3 +452,23 @@ def test_a_missing_world_file_is_told_where_a_run_goes_on(tmp_path, capsys):
 def test_errors_are_plaudit_s(tmp_path):
     with pytest.raises(PlauditError):
         world_file.load(str(tmp_path / "absent.py"))
+
+
+def test_an_llm_that_can_choose_no_action_is_told_before_anything_is_played(tmp_path):
+    file = tmp_path / "swing.py"
+    file.write_text(
+        "from plaudit import Wrapped\n\nclass Swing(Wrapped):\n    id, goal = 'Pendulum-v1', 'stand'\n"
+        "    def describe(self, obs):\n        return str(self.original(obs))\n"
+    )
+    config = RunConfig(world=WorldConfig(str(file)), route="llm")
+    with pytest.raises(ConfigError, match=r"does not list its actions.*--policy\.action generate.*action_words"):
+        parts.check(config)
+    parts.check(dataclasses.replace(config, policy=PolicyConfig(action="generate")))
+    parts.check(dataclasses.replace(config, route="task"))
+
+
+def test_a_file_that_is_named_like_a_world_is_pointed_to(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("swing.py").touch()
+    with pytest.raises(ConfigError, match=r"there is no world 'swing'.*Your file swing\.py: \./swing\.py"):
+        registry.load("worlds", "swing")

@@ -307,6 +307,12 @@ class TrainConfig:
     visits: bool = False
     """Whether the learning curve tells what was met: distinct observations, descriptions and events, entropy of visits."""
 
+    @property
+    def whole_steps(self) -> int:
+        """Environment steps of each agent, as they are done: whole updates."""
+        update = self.num_envs * self.horizon
+        return -(-self.steps // update) * update
+
 
 @dataclass(frozen=True)
 class EvaluateConfig:

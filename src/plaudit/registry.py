@@ -86,7 +86,8 @@ def find(kind: str, name: str) -> Entry:
     known = entries(kind)
     if name not in known:
         one = kind.removesuffix("es") + "is" if kind == "analyses" else kind.removesuffix("s")
-        raise ConfigError(f"there is no {one} {name!r}.{did_you_mean(name, known)}")
+        file = f" Your file {name}.py: ./{name}.py" if kind == "worlds" and Path(f"{name}.py").is_file() else ""
+        raise ConfigError(f"there is no {one} {name!r}.{did_you_mean(name, known)}{file}")
     return known[name]
 
 

@@ -74,6 +74,10 @@ class World(gym.Env[Any, Any]):
         """The valid actions in words, or None where they cannot be listed."""
         return None
 
+    def may_list(self) -> bool:
+        """Whether :meth:`actions` lists any, as far as that is known before anything was observed."""
+        return type(self).actions is not World.actions
+
     def parse_action(self, reply: str) -> Any | None:
         """The action that a reply names, or None. Never a guess."""
         raise NotImplementedError

@@ -121,6 +121,9 @@ class Wrapped(World):
     def actions(self, obs: Observation) -> list[str] | None:
         return list(self.action_words) or None
 
+    def may_list(self) -> bool:
+        return bool(self.action_words) or type(self).actions is not Wrapped.actions
+
     def parse_action(self, reply: str) -> Any | None:
         """The action that a reply names; without ``action_words`` a number, or numbers between brackets."""
         if self.action_words:

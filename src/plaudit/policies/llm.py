@@ -142,7 +142,7 @@ class LLMPolicy:
     def _turn(self, copy: int, observation: Any) -> _Turn:
         actions = list(dict.fromkeys(self.world.actions(observation) or []))
         if self.options.action == "choose" and not actions:
-            raise ConfigError("this world does not list its actions: --policy.action generate")
+            raise ConfigError("this world does not list its actions in what was observed: --policy.action generate")
         seed = [self.seed, copy, int(self._episode[copy]), int(self._step[copy])]
         return _Turn(copy, one_line(self.world.view(observation)), actions, list(self._past[copy]), seed)
 

@@ -37,6 +37,11 @@ class Direct(Route):
         from plaudit.llms.scripted import ScriptedLLM
 
         make_llm_policy(ScriptedLLM(), world, config, 0, [])
+        if config.policy.action == "choose" and not world.may_list():
+            raise ConfigError(
+                "this world does not list its actions, so that the LLM has to write one: --policy.action generate. "
+                "Or list them (in a class of plaudit.Wrapped: action_words)."
+            )
 
     def pilot(self, config: RunConfig, world: World, llm: LLM, met: Met) -> tuple[int, int]:
         from plaudit.vector import stack

@@ -108,7 +108,7 @@ def _train(board: Board) -> None:
     reason = ""
     if todo:
         try:
-            failed = run_jobs(todo, train.workers, train.steps, board.budget, board.config.cluster)
+            failed = run_jobs(todo, train.workers, train.whole_steps, board.budget, board.config.cluster)
             failures = {job.folder.name: text for job, text in failed.items()}
         except BudgetError as error:
             reason = str(error)

@@ -62,7 +62,7 @@ def train(run: Run) -> None:
         run.require("fit")
     todo = jobs(run)
     config = run.config.train
-    failures = run_jobs(todo, config.workers, config.steps, run.budget, run.config.cluster) if todo else {}
+    failures = run_jobs(todo, config.workers, config.whole_steps, run.budget, run.config.cluster) if todo else {}
     if failures:
         first = next(iter(failures.values()))
         raise PlauditError(
