@@ -58,9 +58,9 @@ class CreditOptions:
     ahead: int = 60
     """Steps before success that are shown."""
     discounts: tuple[float, ...] = ()
-    """Discounts that agents are trained with, on the run's reward and on controls (0 0.5 0.9 0.95 0.99); none: no one."""
-    controls: tuple[str, ...] = ("task", "count")
-    """Rewards beside the run's for each discount: the task's own, novelty alone (count), constant, ..."""
+    """Discounts that agents are trained with, on the run's reward and the task's (0 0.5 0.9 0.95 0.99); none: no one."""
+    controls: tuple[str, ...] = ("count",)
+    """Rewards beside these two for each discount: novelty alone (count), constant, ...; none: no other."""
     seeds: int = 5
     """Agents of each discount and reward."""
     train_steps: int = 0

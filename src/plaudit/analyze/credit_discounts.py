@@ -19,6 +19,7 @@ from markupsafe import Markup
 from plaudit.analysis.statistics import MIN_SEEDS, Interval, interval, paired_difference
 from plaudit.analyze.base import Finding, Measure, Plot, Table
 from plaudit.analyze.rewards import borrow
+from plaudit.config_rules import WITH_LLM
 from plaudit.errors import ConfigError
 from plaudit.report.canvas import short
 from plaudit.report.curves import Point
@@ -28,6 +29,8 @@ from plaudit.stages import run_stages
 from plaudit.stages.parts import make_route
 from plaudit.store import Run, read_table
 
+TASK = "task"
+"""The task reward, which is beside the run's own always."""
 LEARNED = 0.1
 """Gain in success over a random policy below which agents have learned too little to say anything."""
 
@@ -37,15 +40,11 @@ class Test:
     """What is trained."""
 
     discounts: Sequence[float]
-    controls: Sequence[str] = ("task",)
-    """Rewards beside the run's own, of those that ask no model."""
+    controls: Sequence[str] = ()
+    """Rewards beside the run's own and the task's, of those that ask no model."""
     seeds: int = 5
     steps: int = 0
     """Environment steps of each agent; 0 for as many as the run's had."""
-
-    def arms(self, route: str) -> tuple[str, ...]:
-        """The run's reward and the controls that are not it."""
-        return tuple(dict.fromkeys((route, *self.controls)))
 
 
 @dataclass(frozen=True)
@@ -71,10 +70,11 @@ def check(test: Test) -> None:
     """Raise where agents can not be trained so."""
     for control in test.controls:
         route = make_route(control)
-        if route.asks or not route.trains:
+        if not route.trains or control in WITH_LLM:
             raise ConfigError(
-                f"--credit.controls {control}: a control is a reward that asks no model (plaudit list --routes). Another "
-                "route by each discount: plaudit compare WORLD --train.gamma 0.9"
+                f"--credit.controls {control}: a control is a reward that is made without a model and that agents are "
+                "trained on, for instance count (plaudit list --routes). Another route by each discount: plaudit compare "
+                "WORLD --train.gamma 0.9"
             )
     for gamma in test.discounts:
         if not 0 <= gamma < 1:
@@ -85,30 +85,39 @@ def check(test: Test) -> None:
 
 def train(run: Run, folder: Path, test: Test) -> list[Trained]:
     """Train and measure the agents of every discount; those that are finished stay."""
-    found = []
+    own, found = run.config.route, list[Trained]()
+    beside = [control for control in dict.fromkeys(test.controls) if control not in (own, TASK)]
     for gamma in sorted(set(test.discounts)):
-        part = _part(run, folder / "discounts", gamma, test)
-        run_stages(part, ("train", "evaluate"))
-        scores: dict[str, dict[int, list[bool]]] = {}
-        for row in read_table(part.folder / "evaluate" / "episodes.parquet", ("arm", "seed", "success")):
-            scores.setdefault(row["arm"], {}).setdefault(row["seed"], []).append(row["success"])
-        shares = {arm: {seed: sum(won) / len(won) for seed, won in each.items()} for arm, each in scores.items()}
-        level = sum(shares["random"].values()) / len(shares["random"])
-        found += [Trained(arm, gamma, shares[arm], level) for arm in test.arms(run.config.route)]
+        scores = _scores(_part(run, folder / "discounts", gamma, test))
+        for control in beside:  # each in a run of its own, so that one more trains no other again
+            scores |= _scores(_part(run, folder / "discounts", gamma, test, control))
+        level = sum(scores["random"].values()) / len(scores["random"])
+        found += [Trained(arm, gamma, scores[arm], level) for arm in dict.fromkeys((own, TASK, *beside))]
     return found
 
 
-def _part(run: Run, folder: Path, gamma: float, test: Test) -> Run:
-    """The run of one discount, with the reward of the run that is analysed."""
-    steps, controls = test.steps or run.config.train.steps, test.arms(run.config.route)[1:]
-    train = dataclasses.replace(run.config.train, gamma=gamma, seeds=test.seeds, steps=steps, controls=controls)
+def _part(run: Run, folder: Path, gamma: float, test: Test, control: str = "") -> Run:
+    """The run of one discount: of the reward of the run that is analysed and the task's, or of another control."""
+    steps = test.steps or run.config.train.steps
+    train = dataclasses.replace(run.config.train, gamma=gamma, seeds=test.seeds, steps=steps, controls=(TASK,))
     evaluate = dataclasses.replace(run.config.evaluate, examples=0)
     made = dataclasses.replace(run.config, train=train, evaluate=evaluate)
-    beside = "".join(f"-{control}" for control in controls if control != "task")
-    part = Run.create(folder / f"{gamma:g}-{steps}-steps-{test.seeds}-seeds{beside}", made)
+    if control:  # without what is another route's
+        alone, unasked = dataclasses.replace(train, controls=()), dataclasses.replace(made.online, beside=False)
+        made = dataclasses.replace(made, route=control, train=alone, online=unasked)
+    part = Run.create(folder / f"{gamma:g}-{steps}-steps-{test.seeds}-seeds{'-' * bool(control)}{control}", made)
     part.budget = run.budget
     borrow(run, part)
     return part
+
+
+def _scores(part: Run) -> dict[str, dict[int, float]]:
+    """Share of episodes that succeed, by arm and seed; trained and measured where it is not yet."""
+    run_stages(part, ("train", "evaluate"))
+    won: dict[str, dict[int, list[bool]]] = {}
+    for row in read_table(part.folder / "evaluate" / "episodes.parquet", ("arm", "seed", "success")):
+        won.setdefault(row["arm"], {}).setdefault(row["seed"], []).append(row["success"])
+    return {arm: {seed: sum(each) / len(each) for seed, each in seeds.items()} for arm, seeds in won.items()}
 
 
 def finding(found: Sequence[Trained], route: str) -> Finding:
