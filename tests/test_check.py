@@ -1,5 +1,8 @@
 """plaudit check: each planted defect is found by the check that is meant for it, and by no other."""
 
+import json
+import re
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -9,6 +12,8 @@ from plaudit import registry
 from plaudit.cli import main
 from plaudit.envs.base import World, named_action
 from plaudit.envs.check import CHECKS, check
+from plaudit.envs.wrapped import Wrapped
+from plaudit.errors import ConfigError
 
 WORDS = ("left", "right", "stay")
 
@@ -324,3 +329,138 @@ def test_the_command_says_what_is_wrong_and_fails(tmp_path, capsys):
     assert "failed" in out and "distinct" in out and "lake: " in out and "1 failed" in out
     path.write_text(path.read_text().replace("'You are on ice.'", "f'You are at {obs}.'"))
     assert main(["check", str(path)]) == 0
+
+
+class Old(gym.Env):
+    """An environment with two steps; what people get wrong in theirs is planted by a test."""
+
+    def __init__(self, actions=None, observations=None):
+        self.action_space = actions or spaces.Discrete(2)
+        self.observation_space = observations or spaces.Box(0, 255, (2,), np.uint8)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps = 0
+        return np.zeros(self.observation_space.shape, np.uint8), {}
+
+    def step(self, action):
+        self.steps += 1
+        return np.full(2, self.steps, np.uint8), -1.0, self.steps == 2, False, {}
+
+
+def planted(**methods):
+    env = type("Planted", (Old,), methods)
+    said = {"goal": "go on", "describe": lambda self, obs: f"{obs}", "make": lambda self: env()}
+    return type("Own", (Wrapped,), said)
+
+
+def told(info, reward=-1.0):
+    """A ``step`` of which only the last one of an episode says anything in its info."""
+
+    def step(self, action):
+        obs, _, terminated, truncated, _ = Old.step(self, action)
+        return obs, reward, terminated, truncated, info if terminated else {}
+
+    return step
+
+
+def old_reset(self):
+    return Old.reset(self)
+
+
+def in_unit(self):
+    Old.__init__(self, observations=spaces.Box(0, 1, (), np.float32))
+
+
+def just_over(self, action):
+    return np.array(1.0000001, np.float32), 1.0, True, False, {}
+
+
+def from_one(self):
+    Old.__init__(self, observations=spaces.Discrete(100, start=1))
+
+
+def zero(self, *, seed=None, options=None):
+    return 0, {}
+
+
+def in_halves(self):
+    Old.__init__(self, observations=spaces.Box(0, 1, (2,), np.float16))
+
+
+def asks_infos(self, obs, reward, terminated, info):
+    return info["solved"]
+
+
+def asks_a_table(self, obs, reward, terminated, info):
+    return {}["solved"]
+
+
+def solved_where_it_ends(self, action):
+    obs, reward, terminated, truncated, info = Wrapped.step(self, action)
+    return obs, reward, terminated, truncated, info | {"success": terminated}
+
+
+@pytest.mark.parametrize(
+    ("methods", "name", "says"),
+    [
+        ({"__init__": lambda self: None}, "made", "has no observation_space"),
+        ({"reset": old_reset}, "begins", "def reset(self, *, seed=None"),
+        ({"reset": lambda self, seed=None, options=None: Old.reset(self)[0]}, "begins", "no pair"),
+        ({"step": lambda self, action: Old.step(self, action)[:4]}, "steps", "gives 4 things"),
+        ({"step": lambda self, action: (np.zeros(2), [1.0], True, False, {})}, "steps", "Let it be one number"),
+        ({"step": lambda self, action: (None, 1.0, True, False, {})}, "steps", "does not fit"),
+        ({"step": lambda self, action: (np.full(2, 0.7), 1.0, True, False, {})}, "steps", "0.7, which cannot be held"),
+        ({"step": lambda self, action: (np.full(2, 300), 1.0, True, False, {})}, "steps", "becomes 44"),
+        ({"step": told({"success": np.array([True, False])})}, "steps", "Write success(), which makes one"),
+        ({"reset": lambda self, seed=None, options=None: told(colour=1)}, "begins", "TypeError: told() got"),
+        (
+            {"__init__": lambda self: Old.__init__(self, spaces.MultiDiscrete([2, 3]))},
+            "made",
+            "TransformAction(env, func",
+        ),
+        ({"__init__": in_unit, "step": just_over}, "steps", "it is 1.0000001, and the space goes from 0.0 to 1.0"),
+        ({"__init__": from_one, "reset": zero}, "begins", "it is 0 of type int, and the space Discrete(100, start=1)"),
+    ],
+)
+def test_what_people_get_wrong_in_an_environment_is_told_with_its_cure(methods, name, says):
+    cls = planted(**methods)
+    failed = {f.name: f.text for f in check(cls, cls.vector) if f.status == "failed"}
+    assert list(failed) == [name] and says in failed[name]
+
+
+def test_infos_that_are_not_there_are_named():
+    cls = type("Asking", (planted(),), {"success": asks_infos})
+    with pytest.raises(ConfigError, match=r"info has nothing.*info.get\('solved'\)"):
+        cls().reset(seed=0)
+    cls = type("Asking", (planted(reset=lambda self, **_: (Old.reset(self)[0], {1: 2})),), {"success": asks_infos})
+    with pytest.raises(ConfigError, match=r"info has 1\."):
+        cls().reset(seed=0)
+    with pytest.raises(KeyError, match="solved"):
+        type("Asking", (planted(),), {"success": asks_a_table})().reset(seed=0)
+
+
+@pytest.mark.parametrize(
+    ("cls", "status", "says"),
+    [
+        (planted(), "skipped", "no reward above 0 was met in 50 random steps"),
+        (planted(step=told({}, 1.0)), "skipped", r"a failure too\. Write success\(\)"),
+        (planted(step=told({}, 0.0)), "ok", "; an end with a reward above 0 counts"),
+        (planted(step=told({"is_success": False})), "ok", "after every step$"),
+        (type("Telling", (planted(),), {"step": solved_where_it_ends}), "ok", "after every step$"),
+    ],
+)
+def test_what_counts_as_success_is_told(cls, status, says):
+    found = {f.name: f for f in check(cls, cls.vector)}["success"]
+    assert found.status == status and re.search(says, found.text)
+
+
+def test_what_the_dtype_of_a_space_loses_is_no_fault():
+    cls = planted(__init__=in_halves, step=lambda self, action: (np.full(2, 1 / 3), 0.0, True, False, {}))
+    assert {f.name: f.status for f in check(cls, cls.vector)}["steps"] == "ok"
+
+
+def test_an_error_is_told_where_the_user_s_file_has_it():
+    cls = type("Own", (planted(),), {"describe": lambda self, obs: json.loads("")})
+    (said,) = [f.text for f in check(cls, cls.vector) if f.status == "failed"]
+    assert "test_check.py, line" in said

@@ -217,64 +217,6 @@ def test_other_environments_of_gymnasium_keep_the_contract(name):
     assert failed == []
 
 
-class Old(gym.Env):
-    """An environment with two steps; what people get wrong in theirs is planted by a test."""
-
-    def __init__(self):
-        self.action_space, self.observation_space = spaces.Discrete(2), spaces.Box(0, 255, (2,), np.uint8)
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.steps = 0
-        return np.zeros(2, np.uint8), {}
-
-    def step(self, action):
-        self.steps += 1
-        return np.full(2, self.steps, np.uint8), -1.0, self.steps == 2, False, {}
-
-
-def planted(**methods):
-    env = type("Planted", (Old,), methods)
-    said = {"goal": "go on", "describe": lambda self, obs: f"{obs}", "make": lambda self: env()}
-    return type("Own", (Wrapped,), said)
-
-
-def asks_infos(self, obs, reward, terminated, info):
-    return info["solved"]
-
-
-@pytest.mark.parametrize(
-    ("methods", "name", "says"),
-    [
-        ({"__init__": lambda self: None}, "made", "has no observation_space"),
-        ({"reset": lambda self: Old.reset(self)}, "begins", "def reset(self, *, seed=None"),
-        ({"reset": lambda self, seed=None, options=None: Old.reset(self)[0]}, "begins", "no pair"),
-        ({"step": lambda self, action: Old.step(self, action)[:4]}, "steps", "gives 4 things"),
-        ({"step": lambda self, action: (np.zeros(2), [1.0], True, False, {})}, "steps", "Let it be one number"),
-        ({"step": lambda self, action: (None, 1.0, True, False, {})}, "steps", "does not fit"),
-        ({"step": lambda self, action: (np.full(2, 0.7), 1.0, True, False, {})}, "steps", "0.7, which cannot be held"),
-        ({"step": lambda self, action: (np.full(2, 300), 1.0, True, False, {})}, "steps", "becomes 44"),
-    ],
-)
-def test_what_people_get_wrong_in_an_environment_is_told_with_its_cure(methods, name, says):
-    cls = planted(**methods)
-    failed = {f.name: f.text for f in check(cls, cls.vector) if f.status == "failed"}
-    assert list(failed) == [name] and says in failed[name]
-
-
-def test_infos_that_are_not_there_are_named():
-    cls = type("Asking", (planted(),), {"success": asks_infos})
-    with pytest.raises(ConfigError, match=r"info has nothing.*info.get\('solved'\)"):
-        cls().reset(seed=0)
-
-
-def test_success_that_cannot_be_told_is_said():
-    found = {f.name: f for f in check(planted(), planted().vector)}
-    assert found["success"].status == "skipped" and "Write success()" in found["success"].text
-    cls = planted(step=lambda self, action: (*Old.step(self, action)[:4], {"is_success": False}))
-    assert {f.name: f.status for f in check(cls, cls.vector)}["success"] == "ok"
-
-
 def test_the_page_shows_the_example_as_it_is():
     page = (ROOT / "docs" / "own-world.md").read_text()
     assert (ROOT / "examples" / "babyai_goto.py").read_text() in page
@@ -351,6 +293,27 @@ def test_numbers_of_an_action_are_short_and_can_be_read_back():
     world = WrappedNested()
     word = world.action_word(np.array([-0.07496243715286255, 1], np.float32), None)
     assert word == "[-0.075, 1.0]" and world.action_space.contains(world.parse_action(word))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "number", "word"),
+    [
+        (100.4, 100.6, 100.4734, "[100.4734]"),
+        (-0.07496, 0.07496, 0.07496, "[0.07496]"),
+        (0, 1999, 1999, "[1999.0]"),
+        (0, 1999, 1234, "[1234.0]"),
+        (-np.pi, np.pi, 1.23456, "[1.23]"),
+        (-np.inf, np.inf, 0.123456, "[0.123]"),
+    ],
+)
+def test_every_action_of_a_box_is_read_back_nearly_as_it_was(low, high, number, word):
+    env = Nested()
+    env.action_space = spaces.Box(low, high, (1,), np.float32, seed=0)
+    world = type("Own", (WrappedNested,), {"make": lambda self: env})()
+    assert world.action_word(np.array([number], np.float32), None) == word
+    for action in (env.action_space.low, env.action_space.high, *(env.action_space.sample() for _ in range(100))):
+        if np.isfinite(action).all():
+            assert abs(world.parse_action(world.action_word(action, None)) - action) <= (high - low) / 999
 
 
 def test_spaces_without_a_size_are_refused():

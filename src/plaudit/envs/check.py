@@ -9,6 +9,7 @@ from outside: whether the goal is the right one, and whether a description holds
 
 from __future__ import annotations
 
+import sysconfig
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,8 +28,8 @@ Status = Literal["ok", "failed", "skipped"]
 CHECKS: dict[str, Check] = STEP_CHECKS | WORD_CHECKS
 """By name, in the order in which they are asked."""
 
-PACKAGE = Path(__file__).parents[1]
-"""plaudit's own files."""
+OTHERS = (Path(__file__).parents[1], Path(sysconfig.get_paths()["stdlib"]))
+"""Where files lie that no user wrote: plaudit's and Python's own."""
 NEEDS = "needs"
 """How the reason of a check begins that rests on one that failed."""
 
@@ -78,6 +79,10 @@ def _ask(name: str, each: Check, subject: Subject, found: dict[str, Finding]) ->
 def _where(error: BaseException) -> str:
     """File and line of the innermost step of an error's way, in the user's files where it went through one."""
     way = traceback.extract_tb(error.__traceback__)
-    own = [at for at in way if "site-packages" not in at.filename and not Path(at.filename).is_relative_to(PACKAGE)]
-    last = (own or way)[-1]
+    last = ([at for at in way if _own(at.filename)] or way)[-1]
     return f"{'/'.join(Path(last.filename).parts[-2:])}, line {last.lineno}, in {last.name}"
+
+
+def _own(file: str) -> bool:
+    """Whether a file is one of the user's; ``<frozen importlib._bootstrap>`` is none."""
+    return not (file.startswith("<") or "site-packages" in file or any(map(Path(file).is_relative_to, OTHERS)))

@@ -18,6 +18,7 @@ from gymnasium import spaces
 from plaudit.envs.base import World
 from plaudit.envs.check_subject import SEEDS, STEPS, Check, Fault, Skip, Subject, Walked, draw, same, walk
 from plaudit.envs.wrapped import Wrapped, stepped
+from plaudit.spaces import Codes
 from plaudit.vector import rows, stack, step_observations, step_value, take
 
 COPIES = 3
@@ -44,7 +45,7 @@ def made(subject: Subject) -> str:
     if not (isinstance(space, spaces.Discrete) or (isinstance(space, spaces.Box) and space.is_bounded())):
         raise Fault(
             f"an agent needs a Discrete action space or a Box with bounds, got {_short(space)}. Turn it into one of them "
-            "by a wrapper around the environment: gymnasium.wrappers.TransformAction, RescaleAction"
+            "by a wrapper around the environment: gymnasium.wrappers.TransformAction(env, func, action_space)"
         )
     return f"{type(world).__name__}, actions {_short(space)}"
 
@@ -219,19 +220,40 @@ def success_told(subject: Subject) -> str:
 
 
 def _success_rule(subject: Subject) -> str:
-    """What counts as success where neither the environment nor the class says it; skipped where that cannot happen."""
-    world, rewards = subject.world, [float(step.reward) for step in subject.walk if step.action is not None]
-    if not isinstance(world, Wrapped) or type(world).success is not Wrapped.success:
+    """What counts as success where neither the environment nor the class says it; skipped where that is doubtful."""
+    world = subject.world
+    if not isinstance(world, Wrapped) or (type(world).success, type(world).step) != (Wrapped.success, Wrapped.step):
         return ""
-    *_, info = stepped(world, draw(world, world.reset(seed=SEEDS[0])[0]))
-    if {"success", "is_success"} & info.keys():
+    met = _met(world)
+    if any({"success", "is_success"} & step.info for step in met):
         return ""
+    rewards = [step.reward for step in met]
+    cure = 'Write success(), or put info["success"] into the environment'
     if min(rewards) < 0 and max(rewards) <= 0:
         raise Skip(
-            f"nothing says what success is, and no reward is above 0 here ({min(rewards):g} to {max(rewards):g}): it may "
-            'never be told. Write success(), or put info["success"] into the environment'
+            f"nothing says what success is, and no reward above 0 was met in {len(met):,} random steps: it is never told "
+            f"(unless success pays). {cure}"
+        )
+    if min(rewards) > 0 and any(step.terminated for step in met):
+        raise Skip(
+            "nothing says what success is, and every step pays: each end but one by time would count, a failure too. "
+            f"{cure}"
         )
     return "; an end with a reward above 0 counts"
+
+
+def _met(world: Wrapped) -> list[Walked]:
+    """Random steps as the environment itself tells them, to the end of an episode; of infos only the names."""
+    world.action_space.seed(SEEDS[0])
+    seen, _ = world.reset(seed=SEEDS[0])
+    met, start = list[Walked](), time.monotonic()
+    while len(met) < EPISODE and time.monotonic() - start < SECONDS:
+        raw, reward, terminated, truncated, info = stepped(world, action := draw(world, seen))
+        met.append(Walked(action, raw, float(reward), bool(terminated), bool(truncated), set(info)))
+        if met[-1].ended and len(met) >= STEPS:
+            break
+        seen = world.reset()[0] if met[-1].ended else world.flat(raw)
+    return met
 
 
 def progress_told(subject: Subject) -> str:
@@ -307,11 +329,23 @@ def _in_space(world: World, observation: Any, source: str) -> None:
         return
     told = f"the observation of {source} is not in observation_space: "
     if not (isinstance(space, spaces.Dict) and isinstance(observation, dict)):
-        raise Fault(f"{told}{_unfit(space, observation)}. Correct the space, or the observation.")
+        raise Fault(f"{told}{_unfit(*_own(world, '', space, observation))}. Correct the space, or the observation.")
     if missing := space.spaces.keys() ^ observation.keys():
         raise Fault(f"{told}parts that only one of the two has: {sorted(missing)}. Correct one of them.")
     wrong = next(name for name in space.spaces if not space[name].contains(observation[name]))
-    raise Fault(f"{told}of its part {wrong!r}, {_unfit(space[wrong], observation[wrong])}. Correct one of them.")
+    why = _unfit(*_own(world, wrong, space[wrong], observation[wrong]))
+    raise Fault(f"{told}of its part {wrong!r}, {why}. Correct one of them.")
+
+
+def _own(world: World, name: str, space: gym.Space[Any], value: Any) -> tuple[gym.Space[Any], Any]:
+    """A part as the environment has it where that is a ``Discrete`` one: its codes count from 0, wherever that starts."""
+    if not (isinstance(world, Wrapped) and isinstance(space, Codes)):
+        return space, value
+    leaf = next(leaf for leaf in world._parts.leaves if leaf.name == name)
+    own: Any = world._parts.own
+    for key in leaf.path:
+        own = own[key]
+    return (own, leaf.back(value)) if isinstance(own, spaces.Discrete) else (space, value)
 
 
 def _unfit(space: gym.Space[Any], value: Any) -> str:
@@ -325,7 +359,7 @@ def _unfit(space: gym.Space[Any], value: Any) -> str:
     outside = ~((value >= space.low) & (value <= space.high))  # nan is outside, too
     at = tuple(int(i) for i in np.argwhere(outside)[0])
     number = f"number {', '.join(map(str, at))} of it" if at else "it"
-    return f"{number} is {value[at]:g}, and the space goes from {space.low[at]:g} to {space.high[at]:g}"
+    return f"{number} is {value[at]!s}, and the space goes from {space.low[at]!s} to {space.high[at]!s}"
 
 
 def _kept(world: World) -> None:
@@ -353,7 +387,9 @@ def _changed(raw: Any, kept: Any, name: str) -> str:
     if isinstance(kept, str):
         return ""
     own, given = np.broadcast_arrays(np.asarray(raw, float), np.asarray(kept, float))
-    if not (wrong := ~np.isclose(own, given, 1e-4, 1e-6, equal_nan=True)).any():
+    kind = np.asarray(kept).dtype
+    near = max(1e-4, float(np.finfo(kind).eps)) if np.issubdtype(kind, np.floating) else 1e-4
+    if not (wrong := ~np.isclose(own, given, near, 1e-6, equal_nan=True)).any():
         return ""
     part = f" in its part {name[1:]!r}" if name else ""
     return f"{own[wrong][0]:g}{part}, which cannot be held in its space and becomes {given[wrong][0]:g}"

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
@@ -80,7 +81,13 @@ class Wrapped(World):
         ``obs`` and ``info`` are the environment's own.
         """
         said = next((info[name] for name in ("success", "is_success") if name in info), None)
-        return bool(terminated and reward > 0) if said is None else bool(said)
+        try:
+            return bool(terminated and reward > 0) if said is None else bool(said)
+        except (ValueError, RuntimeError):  # an array, a tensor of several values
+            raise ConfigError(
+                f"{type(self).__name__}: the environment's info tells success as {said!r}. Write success(), which makes "
+                "one True or False of it"
+            ) from None
 
     def progress(self, obs: Any, info: Mapping[str, Any]) -> float | None:
         """How far the task is, 0 to 1, for measuring only; None where nobody knows. Arguments as in ``success``."""
@@ -143,11 +150,12 @@ class Wrapped(World):
         return action if space.contains(action) else None
 
     def action_word(self, action: Any, listed: Sequence[str] | None) -> str:
-        """As of any world, with three digits of a number that is no whole one."""
-        if isinstance(self.action_space, spaces.Box) and np.issubdtype(self.action_space.dtype, np.floating):
-            rounded = [float(f"{number:.3g}") for number in np.ravel(action)]
-            return str(np.reshape(rounded, np.shape(action)).tolist())
-        return super().action_word(action, listed)
+        """As of any world, with few digits of a number that is no whole one."""
+        space = self.action_space
+        if not (isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating)):
+            return super().action_word(action, listed)
+        ranges = zip(np.asarray(action, space.dtype).ravel(), space.low.ravel(), space.high.ravel(), strict=True)
+        return str(np.reshape([_short(*each) for each in ranges], space.shape).tolist())
 
     @cached_property
     def _first_action(self) -> int:
@@ -155,13 +163,14 @@ class Wrapped(World):
 
     def _info(self, obs: Any, reward: float, terminated: bool, info: Mapping[str, Any]) -> dict[str, Any]:
         """What is told of a step; all else is left out, for copies can be put side by side only if they tell the same."""
+        info = _Info(info)
         try:
             told: dict[str, Any] = {"success": self.success(obs, reward, terminated, info), "task_reward": reward}
             progress = self.progress(obs, info)
-        except KeyError as error:
+        except _NotTold as error:
             raise ConfigError(
                 f"{type(self).__name__}: success or progress asks for {error}, and the environment's info has "
-                f"{', '.join(info) or 'nothing'}. Both are asked after reset, too: take info.get({error})."
+                f"{', '.join(map(str, info)) or 'nothing'}. Both are asked after reset, too: take info.get({error})."
             ) from error
         return told if progress is None else told | {"progress": float(progress)}
 
@@ -232,6 +241,29 @@ class Wrapped(World):
         return self._first_action if isinstance(space, spaces.Discrete) else None
 
 
+class _NotTold(KeyError):
+    """An environment's info was asked for what it does not hold."""
+
+
+class _Info(dict[Any, Any]):
+    """An environment's info; what it lacks is told apart from what another table lacks."""
+
+    def __missing__(self, name: Any) -> Any:
+        raise _NotTold(name)
+
+
+def _short(number: np.floating[Any], low: np.floating[Any], high: np.floating[Any]) -> float:
+    """A number with as few digits, three or more, as keep it in its range, and near: a thousandth of the range."""
+    whole, near = float(number), (float(high) - float(low)) / 1000
+    if whole.is_integer():
+        return whole
+    for digits in range(3, 9):
+        short = float(f"{whole:.{digits}g}")
+        if low <= number.dtype.type(short) <= high and abs(short - whole) <= near:
+            return short
+    return float(str(number))  # as many as its dtype holds
+
+
 def _render_modes(name: str) -> Sequence[str]:
     """How the environment can be drawn, by its class."""
     entry = gym.spec(name).entry_point
@@ -245,7 +277,7 @@ def begun(world: Wrapped, seed: int | None, options: dict[str, Any] | None) -> t
     try:
         answer = world.env.reset(seed=seed, options=options)
     except TypeError as error:
-        if "unexpected keyword argument" not in str(error):
+        if not re.search(r"reset\(\) got an unexpected keyword argument '(seed|options)'", str(error)):
             raise
         raise ConfigError(f"{type(world).__name__}: {error}. Write in the environment: {form}") from error
     if not (isinstance(answer, tuple) and len(answer) == 2):
