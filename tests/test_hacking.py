@@ -1,5 +1,6 @@
 """analyze hacking: a planted hackable reward is flagged, an honest one is not; and the statistics behind it by hand."""
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -218,6 +219,8 @@ def test_where_nobody_succeeds_a_reward_that_pays_all_alike_is_not_hacked():
     played = [*lost("random", 0.0, 0.0), *lost("sparse", 0.0, 0.0), *lost("wandering", 0.0, 5.0)]
     assert share(played, "sparse").value == 0.0, "nothing is paid, as to a random player"
     assert share(played, "wandering").value == 1.0
+    summed = [dataclasses.replace(p, paid={"sparse": 3 + 1e-7 * p.layout, "wandering": 0.0}) for p in played]
+    assert share(summed, "sparse").value == 0.0, "in another order"
 
 
 STEPS = np.linspace(1000, 20_000, 20)

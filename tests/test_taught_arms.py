@@ -214,6 +214,9 @@ def test_an_adapter_that_was_taught_words_of_the_evaluation_is_warned_of(policy,
     met = {row["secrets"][0] for row in rows} & set(make_world(WorldConfig("wordle", size=500)).hidden)
     (said,) = (record.getMessage() for record in caplog.records)
     assert len(met) > 100 and f"{len(met)} of the 500 hidden words" in said and repr(min(met)) in said
+    file.write_text("{")
+    with pytest.raises(ConfigError, match=r"plaudit\.json cannot be read.*teach the adapter anew"):
+        gguf_adapter.known(llm)
 
 
 def test_shots_are_measured_beside_the_taught_one(policy):

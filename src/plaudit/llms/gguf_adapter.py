@@ -79,7 +79,10 @@ def known(config: LLMConfig) -> dict[str, str]:
     if not config.adapter:
         return notes(config.model)
     if (file := Path(config.adapter) / NOTED).is_file():
-        return dict(json.loads(file.read_text(encoding="utf-8")))
+        try:
+            return dict(json.loads(file.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise ConfigError(f"{file} cannot be read: {error}. Delete it, or teach the adapter anew") from None
     with contextlib.suppress(ConfigError):  # an adapter of somebody else's, beside its model
         return notes(config.adapter)
     return {}
@@ -88,6 +91,8 @@ def known(config: LLMConfig) -> dict[str, str]:
 def warn_of_met(config: LLMConfig, hidden: Iterable[str]) -> None:
     """Where agents are evaluated on words or tasks (``World.hidden``) of episodes that this adapter was taught."""
     every = {item.casefold() for item in hidden}
+    if not every:
+        return
     if met := sorted(every & {item.casefold() for item in known(config).get("drawn", "").splitlines()}):
         some = ", ".join(map(repr, met[:3])) + (", ..." if len(met) > 3 else "")
         _warn(
