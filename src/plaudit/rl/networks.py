@@ -102,6 +102,6 @@ def _outputs(space: gym.Space[Any]) -> int:
         if space.is_bounded():
             return int(np.prod(space.shape))
         raise ConfigError(
-            f"ppo needs bounds of the actions, got {space}. Wrap the world: gymnasium.wrappers.RescaleAction"
+            f"ppo needs bounds of the actions, got {space}. Give it bounds: gymnasium.wrappers.TransformAction"
         )
     raise ConfigError(f"ppo needs a Discrete action space or a bounded Box of floats, got {space}.")
