@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import re
 import shutil
 from pathlib import Path
 
@@ -341,6 +342,13 @@ def test_both_arms_by_one_command(base, tmp_path, capsys):
     used = json.loads((tmp_path / "arms/policy-after/run.json").read_text())["config"]
     assert used["llm"]["adapter"].endswith("policy/train/adapter") and used["policy"]["prompt"] == "act-b"
     assert [row["items"] for row in read_table(tmp_path / "arms/arms.parquet") if row["measure"] == "success"] == [2, 2]
+    told = (tmp_path / "arms" / "report.html").read_text()
+    assert (
+        "Agents of the taught judge succeed in" in told
+        and "the taught policy" in told
+        and "was not measured here" in told
+    )
+    assert all((tmp_path / "arms" / link).is_file() for link in re.findall(r'href="(\w[^"]*html)"', told))
     capsys.readouterr()
     again = arms.compare(settings, tmp_path / "arms")
     assert [(each.before, each.after) for each in again] == [(each.before, each.after) for each in figures]

@@ -112,7 +112,9 @@ def _leaves(space: gym.Space[Any], path: tuple[str | int, ...], text_bytes: int)
             return [Part(path, space, np.int64, int)]
         codes = Codes(int(space.n), ())
         dtype: Any = codes.dtype
-        return [Part(path, codes, lambda value: np.asarray(int(value) - start, dtype), lambda value: int(value) + start)]
+        return [
+            Part(path, codes, lambda value: np.asarray(int(value) - start, dtype), lambda value: int(value) + start)
+        ]
     if isinstance(space, spaces.MultiBinary):
         binary = spaces.Box(0, 1, space.shape, np.int8)
         return [Part(path, binary, lambda value: np.asarray(value, np.int8), np.asarray)]

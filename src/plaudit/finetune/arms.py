@@ -6,7 +6,8 @@
 The judge (indirect) learns which of two observations is nearer, and agents are trained on the reward model of its
 judgements; the policy (direct) learns what the expert does, in words, and acts. Of each, before and after: held-out
 lessons, success on the same fresh episodes, and what is unlearnt. Every part is a folder of its own that goes on where it
-was stopped (``ARM/`` teaching, ``ARM-before/`` and ``ARM-after/`` runs); ``arms.parquet`` holds the numbers.
+was stopped (``ARM/`` teaching, ``ARM-before/`` and ``ARM-after/`` runs); ``arms.parquet`` holds the numbers, and
+``report.html`` shows them.
 
 Leaves out equal cost: the judge's agents are trained with steps of the world, of which the policy needs none.
 """
@@ -26,7 +27,7 @@ from plaudit import registry
 from plaudit.config import LLMConfig, RunConfig, from_dict, load_recipe, recipes
 from plaudit.console import console
 from plaudit.errors import ConfigError, did_you_mean
-from plaudit.finetune import forgetting
+from plaudit.finetune import arms_report, forgetting
 from plaudit.finetune.outcome import outcome
 from plaudit.finetune.paired import mean_difference, share
 from plaudit.finetune.refusals import check
@@ -37,7 +38,7 @@ from plaudit.intervals import wilson
 from plaudit.llms import weights
 from plaudit.llms.transformers_files import is_gguf
 from plaudit.stages.parts import make_world
-from plaudit.store import folder_lock, read_table, write_table
+from plaudit.store import atomic, folder_lock, read_table, write_table
 
 ARMS = {"judge": ("compare",), "policy": ("action",)}
 """What each is taught."""
@@ -95,11 +96,11 @@ def compare(config: FinetuneConfig, folder: Path, names: Sequence[str] = tuple(A
         check(plan)
         refuse_impossible(name, plan)
     folder.mkdir(parents=True, exist_ok=True)
-    figures = list[Figure]()
+    figures, pages = list[Figure](), dict[str, Finetune]()
     with folder_lock(folder):
         for name, plan in plans.items():
             console.rule(f"{name}: taught")
-            taught = finetune(plan, folder / name)
+            taught = pages[name] = finetune(plan, folder / name)
             runs = []
             for after in (False, True):
                 console.rule(f"{name}: {'after' if after else 'before'}")
@@ -107,7 +108,10 @@ def compare(config: FinetuneConfig, folder: Path, names: Sequence[str] = tuple(A
                 runs.append(stages.run(use(plan, name, taught if after else None), where).folder)
             figures += [lessons(name, taught), success(name, *runs), *unlearnt(name, taught)]
         write_table(folder / "arms.parquet", figures)
+        with atomic(folder / "report.html") as file:
+            file.write(arms_report.render(folder, config, figures, pages).encode("utf-8", errors="replace"))
     show(figures)
+    console.print(f"report: {folder / 'report.html'}", markup=False)
     return figures
 
 
