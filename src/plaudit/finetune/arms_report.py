@@ -48,10 +48,9 @@ def render(folder: Path, config: FinetuneConfig, figures: Sequence[Figure], taug
 
 def headline(won: Sequence[Figure]) -> str:
     """What each arm comes to."""
-    who = {"judge": "agents of the taught judge", "policy": "the taught policy"}
-    said = [f"{who[row.arm]} in {percent(row.after, 1)} of episodes (untaught {percent(row.before, 1)})" for row in won]
-    said[0] = said[0].replace(" in ", " succeed in " if won[0].arm == "judge" else " succeeds in ", 1)
-    return "; ".join(said).capitalize()
+    who = {"judge": "Agents of the taught judge succeed", "policy": "The taught policy succeeds"}
+    said = (f"{who[row.arm]} in {percent(row.after, 1)} of episodes (untaught {percent(row.before, 1)})" for row in won)
+    return ". ".join(said)
 
 
 def strip(row: Figure) -> Markup:
