@@ -209,7 +209,7 @@ def _written(score: Interval) -> str:
 
 def _headline(needed: dict[str, float | None]) -> str:
     said = [
-        f"{label(arm)} {'needs more than any of these' if gamma is None else f'needs a discount of {number(gamma)}'}"
+        f"{label(arm)} needs {'more than any of these' if gamma is None else f'a discount of {number(gamma)}'}"
         for arm, gamma in needed.items()
     ]
-    return f"To come half-way to the best success, {' and '.join(said)}."
+    return f"To come half-way to the best success, {', '.join(said)}."
