@@ -10,8 +10,9 @@ import argparse
 from pathlib import Path
 
 from plaudit.analysis.statistics import Interval, interval, paired_difference
+from plaudit.analyze.rewards import success
 from plaudit.report.words import percent
-from plaudit.store import read_json, read_table
+from plaudit.store import read_json
 
 
 def main() -> None:
@@ -20,20 +21,15 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--against", default="task")
     options = parser.parse_args()
-    found = {read_json(f / "compare.json")["config"]["train"]["gamma"]: success(f) for f in options.folders}
+    found = {
+        read_json(f / "compare.json")["config"]["train"]["gamma"]: success(f / "episodes.parquet")
+        for f in options.folders
+    }
     print("| reward |", " | ".join(f"{gamma:g}" for gamma in sorted(found)), f"| over all, less {options.against} |")
     print("| --- " * (len(found) + 2) + "|")
     for arm in next(iter(found.values())):
         cells = [shown(interval(list(found[gamma][arm].values()))) for gamma in sorted(found)]
         print("|", " | ".join((arm, *cells, lead(list(found.values()), arm, options.against))), "|")
-
-
-def success(folder: Path) -> dict[str, dict[int, float]]:
-    """Arm to seed to share of episodes that succeed."""
-    won: dict[str, dict[int, list[bool]]] = {}
-    for row in read_table(folder / "episodes.parquet", ("arm", "seed", "success")):
-        won.setdefault(row["arm"], {}).setdefault(row["seed"], []).append(row["success"])
-    return {arm: {seed: sum(each) / len(each) for seed, each in seeds.items()} for arm, seeds in won.items()}
 
 
 def lead(found: list[dict[str, dict[int, float]]], arm: str, against: str) -> str:

@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from plaudit.analysis.statistics import MIN_SEEDS, Interval, interval, paired_difference
 from plaudit.analyze.base import Finding, Measure, Plot, Table
-from plaudit.analyze.rewards import borrow
+from plaudit.analyze.rewards import borrow, success
 from plaudit.config_rules import WITH_LLM
 from plaudit.errors import ConfigError
 from plaudit.report.canvas import short
@@ -27,7 +27,7 @@ from plaudit.report.lines import Line, lines
 from plaudit.report.words import label, number, percent
 from plaudit.stages import run_stages
 from plaudit.stages.parts import make_route
-from plaudit.store import Run, read_table
+from plaudit.store import Run
 
 TASK = "task"
 """The task reward, which is beside the run's own always."""
@@ -114,10 +114,7 @@ def _part(run: Run, folder: Path, gamma: float, test: Test, control: str = "") -
 def _scores(part: Run) -> dict[str, dict[int, float]]:
     """Share of episodes that succeed, by arm and seed; trained and measured where it is not yet."""
     run_stages(part, ("train", "evaluate"))
-    won: dict[str, dict[int, list[bool]]] = {}
-    for row in read_table(part.folder / "evaluate" / "episodes.parquet", ("arm", "seed", "success")):
-        won.setdefault(row["arm"], {}).setdefault(row["seed"], []).append(row["success"])
-    return {arm: {seed: sum(each) / len(each) for seed, each in seeds.items()} for arm, seeds in won.items()}
+    return success(part.folder / "evaluate" / "episodes.parquet")
 
 
 def finding(found: Sequence[Trained], route: str) -> Finding:

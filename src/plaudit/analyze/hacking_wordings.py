@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from plaudit import prompts
 from plaudit.analysis.statistics import MIN_SEEDS, Interval, interval, paired_difference, percentiles
 from plaudit.analyze.base import Finding, Measure, Subject
-from plaudit.analyze.rewards import MADE, borrow
+from plaudit.analyze.rewards import MADE, borrow, success
 from plaudit.config import JudgeConfig
 from plaudit.console import console
 from plaudit.errors import ConfigError
@@ -180,11 +180,7 @@ def train(run: Run, folder: Path, names: Sequence[str], seeds: int, steps: int) 
         part = _part(run, folder / f"{name}-{many}-steps-{seeds}-seeds", judge, seeds, many)
         borrow(run, part, MADE if name == own else MADE[:1])
         run_stages(part, ("train", "evaluate") if name == own else ("annotate", "fit", "train", "evaluate"))
-        won: dict[int, list[bool]] = {}
-        for row in read_table(part.folder / "evaluate" / "episodes.parquet", ("arm", "seed", "success")):
-            if row["arm"] == run.config.route:
-                won.setdefault(row["seed"], []).append(row["success"])
-        found.append(Outcome(name, {seed: sum(each) / len(each) for seed, each in won.items()}))
+        found.append(Outcome(name, success(part.folder / "evaluate" / "episodes.parquet")[run.config.route]))
     return found
 
 

@@ -18,7 +18,7 @@ from plaudit.errors import PlauditError
 from plaudit.llms import gguf_adapter
 from plaudit.report.words import label
 from plaudit.stages.parts import make_route
-from plaudit.store import PEOPLE, Run, explain_disk_errors, made_by, read_json
+from plaudit.store import PEOPLE, Run, explain_disk_errors, made_by, read_json, read_table
 
 if TYPE_CHECKING:
     from plaudit.analyze.base import Subject
@@ -48,6 +48,14 @@ def borrow(run: Run, part: Run, stages: Sequence[str] = MADE) -> None:
                 link.symlink_to(os.path.relpath(target.resolve(), part.folder.resolve()), target_is_directory=True)
         if (run.folder / PEOPLE).is_dir():
             shutil.copytree(run.folder / PEOPLE, part.folder / PEOPLE, dirs_exist_ok=True)
+
+
+def success(episodes: Path) -> dict[str, dict[int, float]]:
+    """Of a run's or a comparison's ``episodes.parquet``: arm to seed to the share of its episodes that succeed."""
+    won: dict[str, dict[int, list[bool]]] = {}
+    for row in read_table(episodes, ("arm", "seed", "success")):
+        won.setdefault(row["arm"], {}).setdefault(row["seed"], []).append(row["success"])
+    return {arm: {seed: sum(each) / len(each) for seed, each in seeds.items()} for arm, seeds in won.items()}
 
 
 def payable(arms: Sequence[str]) -> list[str]:
