@@ -87,6 +87,9 @@ def test_pairs_are_the_judges(runs, tmp_path, capsys):
         assert row["margin"] == pytest.approx(math.log(sure / (1 - sure))) and row["margin"] > 0
     facts = json.loads((tmp_path / "p" / "export.json").read_text())
     assert facts["counts"]["pairs"] == len(table) > 100
+    different = len(set(zip(table["chosen"].to_pylist(), table["rejected"].to_pylist(), strict=True)))
+    assert facts["different"] == different < len(table)  # few descriptions are drawn again and again
+    assert f"({different} different)" in (tmp_path / "p" / "README.md").read_text()
     assert sum(facts["counts"].values()) == 600 and facts["counts"]["tie"] > 0
 
 

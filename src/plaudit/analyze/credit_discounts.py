@@ -20,6 +20,7 @@ from plaudit.analysis.statistics import MIN_SEEDS, Interval, interval, paired_di
 from plaudit.analyze.base import Finding, Measure, Plot, Table
 from plaudit.analyze.rewards import borrow, success
 from plaudit.config_rules import WITH_LLM
+from plaudit.console import console
 from plaudit.errors import ConfigError
 from plaudit.report.canvas import short
 from plaudit.report.curves import Point
@@ -88,6 +89,7 @@ def train(run: Run, folder: Path, test: Test) -> list[Trained]:
     own, found = run.config.route, list[Trained]()
     beside = [control for control in dict.fromkeys(test.controls) if control not in (own, TASK)]
     for gamma in sorted(set(test.discounts)):
+        console.rule(f"agents with a discount of {gamma:g}")
         scores = _scores(_part(run, folder / "discounts", gamma, test))
         for control in beside:  # each in a run of its own, so that one more trains no other again
             scores |= _scores(_part(run, folder / "discounts", gamma, test, control))

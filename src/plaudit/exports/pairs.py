@@ -1,9 +1,10 @@
 """Preference pairs in the form that TRL's trainers read: ``prompt``, ``chosen``, ``rejected``, as a Hugging Face data set.
 
 ``datasets.load_dataset(folder)`` reads it: ``train.parquet``, and a card (``README.md``) that says what is in it. A tie has
-no better one and a failure no answer: both are counted in ``export.json`` and left out. ``probability`` is the judge's
-P(chosen is better), the soft label. ``margin`` is its log-odds; TRL's RewardTrainer takes it off in its loss wherever the
-column is there (Llama 2, arXiv 2307.09288), so that it is written only when asked for.
+no better one and a failure no answer: both are counted in ``export.json`` and left out. A run with few descriptions draws
+pairs again and again: how many are different is said beside how many there are. ``probability`` is the judge's P(chosen is
+better), the soft label. ``margin`` is its log-odds; TRL's RewardTrainer takes it off in its loss wherever the column is
+there (Llama 2, arXiv 2307.09288), so that it is written only when asked for.
 
 Leaves out chat messages, images and a test split. Source: TRL 1.16, "Dataset formats", "Reward Modeling".
 """
@@ -40,28 +41,34 @@ def write_pairs(run: Run, folder: Path, margin: bool) -> dict[str, int]:
         raise ConfigError(f"{path} holds no pair of which one is better: {dict(counts)}. Nothing to export.")
     names = ("pairs", "tie", "unparsed", "refused", "error")
     written = {name: counts[name] for name in names}
-    write_json(folder / "export.json", {"kind": "trl"} | facts | {"counts": written, "margin": margin})
+    different = counts["different"]
+    about = {"kind": "trl"} | facts | {"counts": written, "different": different, "margin": margin}
+    write_json(folder / "export.json", about)
     with explain_disk_errors(folder):
-        (folder / "README.md").write_text(card(facts, written, margin), encoding="utf-8")
+        (folder / "README.md").write_text(card(facts, written, different, margin), encoding="utf-8")
     left = ", ".join(f"{count:,} {name}" for name, count in written.items() if name != "pairs")
-    console.print(f"{written['pairs']:,} pairs; left out: {left}", markup=False)
+    repeated = f" ({different:,} different)" if different < written["pairs"] else ""
+    console.print(f"{written['pairs']:,} pairs{repeated}; left out: {left}", markup=False)
     return written
 
 
 def write_parquet(path: Path, source: Path, prompt: str, margin: bool, counts: Counter[str]) -> None:
-    """The pairs as a table, batch by batch."""
+    """The pairs as a table, batch by batch; ``counts`` says how many there are, and how many of them are different."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     text, number = pa.string(), pa.float64()
     columns = {"prompt": text, "chosen": text, "rejected": text, "probability": number}
     schema = pa.schema(columns | ({"margin": number} if margin else {}))
+    met = set[int]()  # hashes: a run may have compared millions
     with explain_disk_errors(path), pq.ParquetWriter(path, schema, compression="zstd") as writer:
         wanted = ["first", "second", "status", "probability"]
         for batch in pq.ParquetFile(source).iter_batches(BATCH, columns=wanted):
             rows = list(pairs(batch.to_pylist(), prompt, counts))
+            met.update(hash((row["chosen"], row["rejected"])) for row in rows)
             # Columns that are not in the schema (the margin, where nobody asked for it) are left out.
             writer.write_table(pa.Table.from_pylist(rows, schema))
+    counts["different"] = len(met)
 
 
 def pairs(comparisons: list[dict[str, Any]], prompt: str, counts: Counter[str]) -> Iterator[dict[str, Any]]:
@@ -82,7 +89,7 @@ def pairs(comparisons: list[dict[str, Any]], prompt: str, counts: Counter[str]) 
             yield found | {"probability": sure, "margin": margin}
 
 
-def card(facts: dict[str, Any], counts: dict[str, int], margin: bool) -> str:
+def card(facts: dict[str, Any], counts: dict[str, int], different: int, margin: bool) -> str:
     """The data set's card; its head tells ``load_dataset`` where the rows are."""
     last = "\n* `margin`: its log-odds. TRL's RewardTrainer takes it off in its loss." if margin else ""
     left = ", ".join(f"{counts[name]} {name}" for name in counts if name != "pairs")
@@ -102,8 +109,8 @@ tags:
 
 # Preference pairs
 
-{counts["pairs"]} pairs of observations in words from {facts["world"]["name"]}, compared by {judge["model"]}
-({judge["protocol"]}). Left out, as none was called better: {left}. Written by plaudit {facts["plaudit"]}.
+{counts["pairs"]} pairs ({different} different) of observations in words from {facts["world"]["name"]}, compared by
+{judge["model"]} ({judge["protocol"]}). Left out, as none was called better: {left}. Written by plaudit {facts["plaudit"]}.
 
 * `prompt`: the goal, as the judge was told it
 * `chosen`, `rejected`: the observation that shows more progress by the judge's word, and the other

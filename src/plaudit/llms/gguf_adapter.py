@@ -78,14 +78,20 @@ def known(config: LLMConfig) -> dict[str, str]:
     """What is noted of the adapter that these settings name; nothing of one that somebody else has made."""
     if not config.adapter:
         return notes(config.model)
-    if (file := Path(config.adapter) / NOTED).is_file():
-        try:
-            return dict(json.loads(file.read_text(encoding="utf-8")))
-        except ValueError as error:
-            raise ConfigError(f"{file} cannot be read: {error}. Delete it, or teach the adapter anew") from None
+    if found := beside(Path(config.adapter)):
+        return found
     with contextlib.suppress(ConfigError):  # an adapter of somebody else's, beside its model
         return notes(config.adapter)
     return {}
+
+
+def beside(adapter: Path) -> dict[str, str]:
+    """What plaudit wrote into a folder of peft's; nothing in one of another origin."""
+    file = adapter / NOTED
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}. Delete it, or teach the adapter anew") from None
 
 
 def warn_of_met(config: LLMConfig, hidden: Iterable[str]) -> None:

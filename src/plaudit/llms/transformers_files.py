@@ -22,7 +22,7 @@ from typing import Any
 
 from plaudit.errors import ConfigError, LLMError, MissingExtraError
 from plaudit.llms import weights
-from plaudit.llms.gguf_adapter import NOTED
+from plaudit.llms.gguf_adapter import NOTED, beside
 
 HUB = re.compile(r"[\w.-]+/[\w.-]+")
 """A model's name on the hub."""
@@ -134,17 +134,12 @@ def note_base(adapter: Path, notes: dict[str, str], folder: Path) -> None:
 
 def check_base(adapter: Path, spec: str, folder: Path) -> None:
     """Raise where an adapter says that it was taught on other weights; one of another origin says nothing."""
-    try:
-        known = json.loads((adapter / NOTED).read_text(encoding="utf-8"))
-        base, wanted = known["base"], known["mark"]
-    except FileNotFoundError:
-        return
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{adapter / NOTED} cannot be read: {error}. Delete it, or teach the adapter anew") from None
-    if wanted != (found := mark(folder)):
+    known = beside(adapter)
+    wanted = known.get("mark")
+    if wanted and wanted != (found := mark(folder)):
         raise ConfigError(
-            f"the adapter {adapter} was taught on {base} (weights {wanted}), and {spec} has other weights ({found}). "
-            f"Give the model that it was taught on: --llm transformers:{base}"
+            f"the adapter {adapter} was taught on {known.get('base')} (weights {wanted}), and {spec} has other weights "
+            f"({found}). Give the model that it was taught on: --llm transformers:{known.get('base')}"
         )
 
 
