@@ -101,6 +101,21 @@ def test_pope(tmp_path):
     assert one.prompt.startswith("Is there a snowboard in the image?")
 
 
+def test_answers_that_come_by_turns_are_as_many_in_a_part(tmp_path):
+    row = {"id": "0", "question_id": "1", "category": "random"}
+    rows = [
+        row | {"question": f"Is there a thing {i}?", "answer": ("yes", "no")[i % 2], "image_source": f"COCO_{i // 6}",
+               "image": png(i // 6)} for i in range(600)
+    ]  # fmt: skip
+    write(tmp_path / "data", "test-0", rows)
+    write(tmp_path / "Full", "random-0", rows)  # as its repository has it: the same questions again
+    assert len(load_pictures("pope", tmp_path)) == 600
+    for limit in (100, 150, 400):
+        items = load_pictures("pope", tmp_path, limit)
+        assert len(items) == limit and items == load_pictures("pope", tmp_path, limit)
+        assert 0.4 < sum(item.correct for item in items) / limit < 0.6
+
+
 def test_gqa(tmp_path):
     asked = [("What colour is the car?", a, "color", f"n{i % 2}") for i, a in enumerate(("red", "blue", "green"))]
     asked.append(("Is the car red?", "no", "verify", "n1"))

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from plaudit.errors import ConfigError, did_you_mean
 from plaudit.finetune.items import Choice, identity
 
@@ -29,17 +31,21 @@ def load_pictures(name: str, folder: Path, limit: int | None = None) -> tuple[Ch
     Args:
         name: pope, gqa, ai2d or mmmu.
         folder: where its Parquet or Arrow files are.
-        limit: this many questions at most, evenly over the files' order.
+        limit: this many questions at most, drawn by chance, the same every time.
     """
     files = files_of(name, folder)
     try:
-        items = list(READERS[name](files))
+        # A repository may hold its questions twice, as one file and by category.
+        items = [*{(item.id, item.kind): item for item in READERS[name](files)}.values()]
     except KeyError as error:
         raise ConfigError(f"{folder} is not {name}: its rows have no {error}. Check the folder.") from None
     if not items:
         raise ConfigError(f"{folder} has no question of {name} with one picture, choices and an answer.")
-    step = max(1, -(-len(items) // limit)) if limit else 1
-    return tuple(items[::step])
+    if limit is None or len(items) <= limit:
+        return tuple(items)
+    # By chance: POPE's answers are yes and no by turns, so every 18th question of its 9,000 has the same one.
+    kept = np.random.default_rng(0).choice(len(items), limit, replace=False)
+    return tuple(items[place] for place in sorted(kept.tolist()))
 
 
 def files_of(name: str, folder: Path) -> list[Path]:

@@ -121,7 +121,7 @@ class MeasureConfig:
     pictures: tuple[str, ...] = ()
     """For a model that sees: sets that are here as files, such as pope:data/POPE (pope, gqa, ai2d, mmmu)."""
     most_pictures: int = 500
-    """Questions of each of these sets at most, evenly over the files."""
+    """Questions of each of these sets at most, drawn by chance."""
 
 
 @dataclass(frozen=True)
