@@ -221,6 +221,14 @@ def test_every_protocol_and_wording_has_lessons(rows):
     assert wordings("next", AskConfig(prompt="mine.txt"), 1) == ["next"]
 
 
+def test_a_held_out_state_beyond_all_that_was_taught_has_the_rating_at_the_end():
+    """Nearness is a share of the range met in training: two states of a farther range would be IndexError and the best."""
+    row = {"kind": "progress", "wording": "rating", "goal": "g", "observation": "o", "answer": "Yes"}
+    for value, rating in ((1.2, " 5"), (1.0, " 5"), (0.0, " 1"), (-0.2, " 1")):
+        made = lesson(row | {"value": value}, "rating")
+        assert made.answers[made.right] == rating
+
+
 def visit(episode, step, text, truth=0.0, action="go", event=""):
     return Visit(
         episode, step, "random", FINETUNE_SEED + episode, "", action, "", (), text, text, True, event, truth, b""

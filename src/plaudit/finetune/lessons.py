@@ -90,7 +90,7 @@ def lesson(row: Mapping[str, Any], protocol: str) -> Lesson:
         return _pictured(Lesson(kind, asked, _answers(protocol), None), *((picture,) for picture in seen))
     if kind == "progress":
         weighed = _answers(protocol if scores(protocol) else "pointwise")
-        right = " " + answer if weighed[0] == " Yes" else RATINGS[round(row["value"] * (len(RATINGS) - 1))]
+        right = " " + answer if weighed[0] == " Yes" else _rating(row["value"])
         asked = (prompt.fill(goal=goal, observation=row["observation"]),)
         return _pictured(Lesson(kind, asked, weighed, weighed.index(right)), _pictures(row, "image"))
     if kind == "action":
@@ -129,6 +129,11 @@ def _usual(kind: str, ask: AskConfig) -> str:
 def _answers(protocol: str) -> tuple[str, ...]:
     cls = registry.load("protocols", protocol)
     return cls.answers if issubclass(cls, ChoosingScorer) else RATINGS
+
+
+def _rating(value: float) -> str:
+    """How near the goal, as a rating; what is held out may lie beyond the range that was met in training."""
+    return RATINGS[round(min(max(value, 0.0), 1.0) * (len(RATINGS) - 1))]
 
 
 @cache

@@ -24,7 +24,8 @@ class State:
     visit: Visit
     """Where it was met first."""
     value: float
-    """How near the goal, 0 to 1 over the range met in training; the mean over the times that it was met. NaN: not known."""
+    """How near the goal, 0 to 1 over the range met in training, which held-out ones may leave; the mean over the times that
+    it was met. NaN: not known."""
     change: float
     """By how much the steps that led to it came nearer, on the same scale, in the mean; NaN where none did."""
 

@@ -32,7 +32,7 @@ class Row:
     second: str = ""
     """What stands in the second seat."""
     value: float = float("nan")
-    """How near the goal: of what is seen, or of the nearer one of two; 0 to 1."""
+    """How near the goal: of what is seen, or of the nearer one of two; 0 to 1 over the range met in training."""
     gap: float = float("nan")
     """By how much the nearer of two is nearer, or the step that was made came nearer."""
     wording: str = ""
