@@ -23,7 +23,7 @@ from plaudit.finetune import sweep as sweeping
 from plaudit.finetune.settings import AskConfig, DataConfig, FinetuneConfig, LoraConfig
 from plaudit.finetune.sweep import Figures, Sweep, axis, cells, sweep
 from plaudit.finetune.sweep_report import render, summed
-from plaudit.store import read_json, read_table, write_json
+from plaudit.store import folder_lock, read_json, read_table, write_json
 
 CENTRE = FinetuneConfig(
     world=WorldConfig("doorkey", size=5),
@@ -41,6 +41,8 @@ def test_words_become_settings():
     assert kinds.values == (("compare",), ("action",), ("compare", "action"))
     names = [cell.name for cell in cells(CENTRE, [axis("lora.rank=2,8", CENTRE), kinds])]
     assert names == ["centre", "lora.rank=8", "lora.kinds=action", "lora.kinds=compare+action"]
+    close = axis("lora.learning_rate=0.00012345678,0.00012345679,1e-05", CENTRE)
+    assert len({cell.folder(0) for cell in cells(CENTRE, [close])}) == 4
     words = ["wordle", "--sweep", "lora.rank=2,8", "--sweep=lora.kl=0,1", "--seeds", "3", "--seed", "5"]
     assert take_sweep(words) == (["wordle", "--seed", "5"], ["lora.rank=2,8", "lora.kl=0,1"], 3)
 
@@ -56,6 +58,7 @@ def test_words_become_settings():
         ("lora.rank=0,2", r"lora\.rank=0: lora\.rank must be at least 1"),
         ("lora.kinds=compare,compere", "lora.kinds=compere"),
         ("data.progress=never", "takes one of"),
+        ("ask.prompt=a/b.txt,a_b.txt", "would have the same folder"),
     ],
 )
 def test_what_cannot_be_swept_is_refused_before_anything_runs(text, says, tmp_path):
@@ -125,6 +128,55 @@ def test_cells_share_what_is_the_same_and_one_that_fails_costs_no_other(tmp_path
         sweep(replace(centre, lora=replace(centre.lora, steps=9)), axes, 2, tmp_path / "s")
     with pytest.raises(StoreError, match="no sweep"):
         sweep(centre, axes, 2, shutil.copytree(model, tmp_path / "other"))
+
+
+@pytest.fixture
+def cheap(monkeypatch):
+    """A teaching that is never finished; returns the cells' folders that were tried."""
+    tried = []
+
+    def teach_nothing(config, path, shared):
+        tried.append(path.name)
+
+    monkeypatch.setattr(sweeping, "finetune", teach_nothing)
+    return tried
+
+
+def test_a_damaged_cell_costs_no_other(tmp_path, cheap):
+    axes = [axis("lora.rank=2,4,8", CENTRE)]
+    sweep(CENTRE, axes, 1, tmp_path / "s")
+    (tmp_path / "s/cells/lora.rank=4-seed0/run.json").write_text("{")
+    damaged = tmp_path / "s/cells/centre-seed0/data/stage.json"
+    damaged.parent.mkdir()
+    damaged.write_text("{")
+    cheap.clear()
+    work = sweep(CENTRE, axes, 1, tmp_path / "s")
+    assert {cell: reason.partition(":")[0].rpartition("/")[2] for (cell, _), reason in work.failed.items()} == {
+        "centre": "stage.json cannot be read",
+        "lora.rank=4": "run.json cannot be read",
+    }
+    assert cheap == ["lora.rank=8-seed0"]
+    assert [row["status"] for row in read_table(tmp_path / "s/sweep.parquet")] == ["failed", "failed", "waiting"]
+
+
+def test_what_is_finished_and_cannot_be_read_has_failed(tmp_path, cheap, monkeypatch):
+    monkeypatch.setattr(run.Finetune, "finished", lambda self, name: {"files": [], "seconds": 0.0, "summary": {}})
+    work = sweep(CENTRE, [axis("lora.rank=2,4", CENTRE)], 1, tmp_path / "s")
+    assert len(work.failed) == 2 and "answers.parquet" in work.failed["centre", 0] and not cheap
+    assert [row["status"] for row in read_table(tmp_path / "s/sweep.parquet")] == ["failed", "failed"]
+
+
+def test_a_second_command_in_the_same_folder(tmp_path, cheap, capsys):
+    sweep(CENTRE, [axis("lora.rank=2,4", CENTRE)], 1, tmp_path / "s")
+    kept = (tmp_path / "s/sweep.json").read_text()
+    with folder_lock(tmp_path / "s"), pytest.raises(StoreError, match="at work"):
+        sweep(CENTRE, [axis("lora.batch=1,2", CENTRE)], 1, tmp_path / "s")
+    assert (tmp_path / "s/sweep.json").read_text() == kept  # a refused one changes nothing
+    capsys.readouterr()
+    sweep(replace(CENTRE, llm=LLMConfig(threads=1)), [axis("lora.rank=2,4", CENTRE)], 1, tmp_path / "s")  # pace only
+    assert "not in this table" not in capsys.readouterr().out
+    sweep(CENTRE, [axis("lora.batch=1,2", CENTRE)], 1, tmp_path / "s")
+    assert "not in this table (1, such as lora.rank=4-seed0)" in " ".join(capsys.readouterr().out.split())
 
 
 def made_up(work: Sweep, seeds: int) -> list[Figures]:

@@ -9,6 +9,7 @@ the base answers is asked once (``shared/``). A cell that fails is written down 
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import io
@@ -27,7 +28,16 @@ from plaudit.finetune.outcome import outcome
 from plaudit.finetune.run import STAGES, Finetune, finetune
 from plaudit.finetune.settings import FinetuneConfig, LoraConfig, seen, validate
 from plaudit.stages.parts import settled_world
-from plaudit.store import atomic, explain_disk_errors, folder_lock, provenance, read_json, write_json, write_table
+from plaudit.store import (
+    INERT,
+    atomic,
+    explain_disk_errors,
+    folder_lock,
+    provenance,
+    read_json,
+    write_json,
+    write_table,
+)
 
 FORMAT = 1
 """Version of ``sweep.json``."""
@@ -148,7 +158,8 @@ def told(value: Any) -> str:
     """A value as it is written behind ``--sweep``."""
     if isinstance(value, tuple):
         return "+".join(map(told, value)) or "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    short = f"{value:g}" if isinstance(value, float) else ""
+    return short if short and float(short) == value else str(value)  # two cells are not to have one name
 
 
 def cells(centre: FinetuneConfig, axes: Sequence[Axis]) -> list[Cell]:
@@ -164,7 +175,10 @@ def cells(centre: FinetuneConfig, axes: Sequence[Axis]) -> list[Cell]:
             found.append(Cell(f"{each.path}={told(value)}", from_dict(FinetuneConfig, values)))
     if len(axes) != len({each.path for each in axes}):
         raise ConfigError("--sweep: each setting once, with all of its values.")
+    folders: dict[str, str] = {}
     for cell in found:
+        if (other := folders.setdefault(cell.folder(0), cell.name)) != cell.name:
+            raise ConfigError(f"--sweep: {other} and {cell.name} would have the same folder. Rename one of the files.")
         try:
             validate(cell.config)
         except ConfigError as error:
@@ -183,26 +197,43 @@ class Sweep:
         self.failed: dict[tuple[str, int], str] = {}
         self._done: dict[tuple[str, int], Figures] = {}
 
-    def create(self) -> None:
-        """Make the folder, or go on with it; settings and seeds may be added, the centre stays."""
+    def refuse(self) -> None:
+        """Raise where the folder is something else, or of another centre; what only changes the pace may change."""
         path = self.folder / "sweep.json"
         if path.is_file():
             before = read_json(path)
             if before.get("format") != FORMAT:
                 raise StoreError(f"{self.folder} was made by another version of plaudit. Give another: --out NAME")
-            now = to_dict(self.centre)
-            if changed := differences(to_dict(from_dict(FinetuneConfig, before["config"])), now):
+            lines = differences(to_dict(from_dict(FinetuneConfig, before["config"])), to_dict(self.centre))
+            if changed := [line for line in lines if tuple(line.split(":")[0].split(".")) not in INERT]:
                 raise StoreError(
                     f"{self.folder} was made with another centre:\n  " + "\n  ".join(changed) + "\n"
                     "Give another folder (--out NAME), the old settings, or delete it."
                 )
         elif self.folder.exists() and any(not p.name.startswith(".") for p in self.folder.iterdir()):
             raise StoreError(f"{self.folder} is not empty and is no sweep. Give another folder: --out NAME")
+
+    def create(self) -> None:
+        """Make the folder, or go on with it; settings and seeds may be added, the centre stays."""
+        self.refuse()
         with explain_disk_errors(self.folder):
             (self.folder / "shared").mkdir(parents=True, exist_ok=True)
         swept = {each.path: [told(value) for value in each.values] for each in self.axes}
         record = {"format": FORMAT, "config": to_dict(self.centre), "swept": swept, "seeds": list(self.seeds)}
-        write_json(path, record | provenance())
+        write_json(self.folder / "sweep.json", record | provenance())
+
+    def left_off(self) -> str:
+        """What is to be said of cells of an earlier command that this one does not name; nothing where there are none."""
+        named = {Path(cell.folder(seed)).name for cell, seed in self.jobs()}
+        others = sorted(
+            each.parent.name for each in self.folder.glob("cells/*/run.json") if each.parent.name not in named
+        )
+        if not others:
+            return ""
+        return (
+            f"note: cells that an earlier command made here are not in this table ({len(others)}, such as {others[0]}). To "
+            "have them there, name their settings too (--sweep), and as many --seeds"
+        )
 
     def jobs(self) -> Iterator[tuple[Cell, int]]:
         """Every cell with the first seed, then with the next: a sweep that is stopped has whole seeds."""
@@ -214,7 +245,10 @@ class Sweep:
             return
         wanted = run.expected("data")
         for record in sorted(self.folder.glob("cells/*/data/stage.json")):
-            made = read_json(record)
+            try:
+                made = read_json(record)
+            except StoreError:  # damaged: that cell will say so
+                continue
             whole = all((record.parent.parent / file).is_file() for file in made["files"])
             if made["settings"] != wanted or not whole:
                 continue
@@ -232,15 +266,20 @@ class Sweep:
         return [self._row(cell, seed) for cell, seed in self.jobs()]
 
     def _row(self, cell: Cell, seed: int) -> Figures:
-        where = cell.folder(seed)
-        path = self.folder / where
-        about = (cell.name, seed, where)
         if (cell.name, seed) in self.failed:
-            return Figures(*about, "failed", self.failed[cell.name, seed])
+            return Figures(cell.name, seed, cell.folder(seed), "failed", self.failed[cell.name, seed])
+        found = None
+        with contextlib.suppress(Exception):  # whatever is wrong with it is told when its turn comes
+            found = self.read(cell, seed)
+        return found or Figures(cell.name, seed, cell.folder(seed), "waiting")
+
+    def read(self, cell: Cell, seed: int) -> Figures | None:
+        """What a cell has come to; None where it is not finished."""
+        path = self.folder / cell.folder(seed)
         if (cell.name, seed) not in self._done:
             if not (path / "run.json").is_file() or (run := Finetune.open(path)).finished(STAGES[-1]) is None:
-                return Figures(*about, "waiting")
-            self._done[cell.name, seed] = figures(run, about)
+                return None
+            self._done[cell.name, seed] = figures(run, (cell.name, seed, cell.folder(seed)))
         return self._done[cell.name, seed]
 
     def write(self) -> None:
@@ -297,9 +336,14 @@ def sweep(centre: FinetuneConfig, axes: Sequence[Axis], seeds: int, folder: Path
         )
     if warning := unseen(work):
         console.print(warning, markup=False, style="yellow")
-    work.create()
+    work.refuse()
+    with explain_disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     jobs, spent = list(work.jobs()), list[float]()
     with folder_lock(folder):
+        work.create()
+        if note := work.left_off():
+            console.print(note, markup=False)
         for number, (cell, seed) in enumerate(jobs):
             start, left = time.perf_counter(), len(jobs) - number
             about = f", about {_clock(left * sum(spent) / len(spent))} left" if spent else ""
@@ -339,9 +383,11 @@ def _one(work: Sweep, cell: Cell, seed: int) -> bool:
         run = Finetune.create(path, config)
         if all(run.finished(name) is not None for name in STAGES):
             console.print("finished before, skipped")
+            work.read(cell, seed)
             return False
         work.take_data(run)
         finetune(config, path, shared=work.folder / "shared")
+        work.read(cell, seed)
     except Exception as error:  # whatever is wrong with this cell, the others may well go on
         name = "" if isinstance(error, PlauditError) else f"{type(error).__name__}: "
         work.failed[cell.name, seed] = f"{name}{error}"
