@@ -19,7 +19,7 @@ from plaudit.cli import main  # noqa: E402
 from plaudit.config import JudgeConfig, LLMConfig, PolicyConfig, RunConfig, WorldConfig  # noqa: E402
 from plaudit.envs import wordle_rules as rules  # noqa: E402
 from plaudit.errors import ConfigError, StoreError  # noqa: E402
-from plaudit.finetune import arms, run, shots, skill, teach  # noqa: E402
+from plaudit.finetune import arms, refusals, run, shots, skill, teach  # noqa: E402
 from plaudit.finetune.lessons import Lesson, lesson  # noqa: E402
 from plaudit.finetune.rows import load_rows  # noqa: E402
 from plaudit.finetune.settings import (  # noqa: E402
@@ -218,6 +218,22 @@ def test_an_adapter_that_was_taught_words_of_the_evaluation_is_warned_of(policy,
     file.write_text("{")
     with pytest.raises(ConfigError, match=r"plaudit\.json cannot be read.*teach the adapter anew"):
         gguf_adapter.known(llm)
+
+
+def test_worked_examples_need_a_question_without_a_blank_line(base, tmp_path):
+    """Else an example would be "Progress: Yes" alone, without what was seen."""
+    (tmp_path / "gap.txt").write_text("Goal: $goal.\n\nNow: $observation\n\nProgress:")
+    (tmp_path / "head.txt").write_text("Goal: $goal.\n\nNow: $observation\nProgress:")
+    settings = config(base, measure=MeasureConfig(every=0, shots=(1,)))
+    gap, head = (replace_prompt(settings, tmp_path / f"{name}.txt") for name in ("gap", "head"))
+    with pytest.raises(ConfigError, match=r"measure\.shots: .*gap\.txt' is without \$observation"):
+        refusals.check(gap)
+    refusals.check(head)
+    refusals.check(dataclasses.replace(gap, measure=MeasureConfig()))
+
+
+def replace_prompt(settings, prompt):
+    return dataclasses.replace(settings, ask=AskConfig(prompt=str(prompt)))
 
 
 def test_shots_are_measured_beside_the_taught_one(policy):

@@ -16,17 +16,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plaudit import prompts
 from plaudit.config import fingerprint
 from plaudit.errors import ConfigError, LLMError
 from plaudit.finetune.gather import PARTS
-from plaudit.finetune.lessons import Lesson
+from plaudit.finetune.lessons import Lesson, wordings
 from plaudit.finetune.picture_sets import files_of
 from plaudit.finetune.settings import FinetuneConfig, LoraConfig, base_spec
 from plaudit.llms import gguf_adapter
 from plaudit.llms import transformers_files as files
+from plaudit.prompts import Prompt
 
 if TYPE_CHECKING:
     from plaudit.finetune.run import Finetune
+OF_ROW = {"observation", "action", "following", "first", "second"}
+"""What differs from lesson to lesson in a prompt."""
 
 
 def check(config: FinetuneConfig) -> None:
@@ -42,7 +46,21 @@ def check(config: FinetuneConfig) -> None:
         raise ConfigError(
             "measure.shots: worked examples are words, and these lessons show pictures: leave --measure.shots out."
         )
+    if config.measure.shots:
+        refuse_gap(config)
     require_examples(config)
+
+
+def refuse_gap(config: FinetuneConfig) -> None:
+    """Raise where a prompt of the lessons has a blank line inside its question: worked examples go in at the last one."""
+    for name in {each for kind in config.lora.kinds for each in wordings(kind, config.ask, config.data.wordings)}:
+        prompt = prompts.load(name)
+        asked = Prompt(name, prompt.text.rpartition("\n\n")[2])
+        if lacking := sorted((prompt.fields & OF_ROW) - asked.fields):
+            raise ConfigError(
+                "measure.shots: worked examples stand before the last paragraph of a prompt, and that of "
+                f"{name!r} is without ${', $'.join(lacking)}. Take the blank lines out of the question, or leave --measure.shots out."
+            )
 
 
 def refuse_untaught(config: FinetuneConfig) -> None:

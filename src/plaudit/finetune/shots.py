@@ -73,7 +73,8 @@ def with_examples(lesson: Lesson, shown: Sequence[Lesson], rng: np.random.Genera
 
 
 def _behind(prompt: str, worked: Sequence[str]) -> str:
-    head, gap, question = prompt.rpartition("\n\n")  # an observation is one line: it cannot hold a gap
+    # An observation is one line, and a prompt with a gap in its question was refused (refusals.refuse_gap).
+    head, gap, question = prompt.rpartition("\n\n")
     return head + gap + "\n\n".join([*worked, question])
 
 
