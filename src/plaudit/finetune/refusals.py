@@ -29,6 +29,7 @@ from plaudit.prompts import Prompt
 
 if TYPE_CHECKING:
     from plaudit.finetune.run import Finetune
+
 OF_ROW = {"observation", "action", "following", "first", "second"}
 """What differs from lesson to lesson in a prompt."""
 
@@ -59,7 +60,8 @@ def refuse_gap(config: FinetuneConfig) -> None:
         if lacking := sorted((prompt.fields & OF_ROW) - asked.fields):
             raise ConfigError(
                 "measure.shots: worked examples stand before the last paragraph of a prompt, and that of "
-                f"{name!r} is without ${', $'.join(lacking)}. Take the blank lines out of the question, or leave --measure.shots out."
+                f"{name!r} is without ${', $'.join(lacking)}. Take the blank lines out of the question, or leave "
+                "--measure.shots out."
             )
 
 
