@@ -1,6 +1,7 @@
 """Forgetting: the sets are balanced and apart; what is forgotten is found, and nothing where nothing is."""
 
 import dataclasses
+import errno
 import hashlib
 from collections import Counter
 from types import SimpleNamespace
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from plaudit.errors import ConfigError, LLMError
+from plaudit.errors import ConfigError, LLMError, StoreError
 from plaudit.finetune import forgetting, forgotten_table, general_sets, records
 from plaudit.finetune.general_sets import instructions as written
 from plaudit.finetune.items import Choice, Passage
@@ -246,6 +247,21 @@ def test_files_come_back_as_they_were(tmp_path, suite):
     (tmp_path / "f" / "after" / "measurement.json").unlink()
     with pytest.raises(ConfigError, match="no measurement"):
         records.load(tmp_path / "f" / "after")
+
+
+def test_a_full_disk_is_said_to_be_full(tmp_path, monkeypatch):
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    found = records.Measurement("m", (records.Answer("i", "s", "k", "b", 0.5, 1.0, None),))
+    records.save(found, tmp_path / "f")
+    monkeypatch.setattr("plaudit.store.os.fsync", full)
+    with pytest.raises(StoreError, match="No space left on device.*make room"):
+        records.save(dataclasses.replace(found, model="another"), tmp_path / "f")
+    assert records.load(tmp_path / "f") == found
+    assert sorted(path.name for path in (tmp_path / "f").iterdir()) == [
+        "answers.parquet", "measurement.json", "texts.parquet",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", written.CHECKS)

@@ -36,13 +36,13 @@ from plaudit.finetune.records import (
     Measurement,
     TextChange,
     changes,
-    replace_with,
     save,
     text_changes,
     write_records,
 )
 from plaudit.intervals import wilson
 from plaudit.llms.base import LLM
+from plaudit.store import write_json
 
 SETS = ("text", "knowledge", "reasoning", "statements", "yes or no", "logic", "instructions", "worlds")
 """What can be measured, in the order of the table."""
@@ -300,7 +300,7 @@ def write(before: Measurement, after: Measurement, folder: Path) -> Summary:
         save(measurement, folder / name)
     write_records(changes(before, after), Change, folder / "items.parquet")
     write_records(text_changes(before, after), TextChange, folder / "text.parquet")
-    replace_with(folder / "summary.json", json.dumps(dataclasses.asdict(found), indent=2).encode() + b"\n")
+    write_json(folder / "summary.json", dataclasses.asdict(found))
     return found
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from plaudit.errors import ConfigError
+from plaudit.store import atomic, explain_disk_errors, write_json
 
 
 @dataclass(frozen=True)
@@ -155,11 +156,12 @@ def text_changes(before: Measurement, after: Measurement) -> list[TextChange]:
 
 def save(measurement: Measurement, folder: Path) -> None:
     """``answers.parquet``, ``texts.parquet`` and ``measurement.json`` in a folder, which is made."""
-    folder.mkdir(parents=True, exist_ok=True)
+    with explain_disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     write_records(measurement.answers, Answer, folder / "answers.parquet")
     write_records(measurement.texts, TextScore, folder / "texts.parquet")
     head = {"model": measurement.model, "answers": len(measurement.answers), "texts": len(measurement.texts)}
-    replace_with(folder / "measurement.json", json.dumps(head, indent=2).encode() + b"\n")
+    write_json(folder / "measurement.json", head)
 
 
 def load(folder: Path) -> Measurement:
@@ -180,9 +182,8 @@ def write_records(records: Iterable[T], kind: type[T], path: Path) -> None:
     types = {"float": pa.float64(), "float | None": pa.float64(), "int": pa.int64(), "str": pa.string()}
     schema = pa.schema([(f.name, types[str(f.type)]) for f in dataclasses.fields(kind)])
     table = pa.Table.from_pylist([dataclasses.asdict(record) for record in records], schema)
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink)
-    replace_with(path, sink.getvalue().to_pybytes())
+    with atomic(path) as file:
+        pq.write_table(table, file)
 
 
 def read_records(kind: type[T], path: Path) -> list[T]:
@@ -191,10 +192,3 @@ def read_records(kind: type[T], path: Path) -> list[T]:
 
     rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
     return [kind(**row) for row in rows]
-
-
-def replace_with(path: Path, content: bytes) -> None:
-    """A whole file or none: written under a temporary name, then renamed."""
-    partial = path.with_name(path.name + ".part")
-    partial.write_bytes(content)
-    partial.replace(path)
