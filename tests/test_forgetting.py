@@ -256,7 +256,7 @@ def test_a_full_disk_is_said_to_be_full(tmp_path, monkeypatch):
     found = records.Measurement("m", (records.Answer("i", "s", "k", "b", 0.5, 1.0, None),))
     records.save(found, tmp_path / "f")
     monkeypatch.setattr("plaudit.store.os.fsync", full)
-    with pytest.raises(StoreError, match="No space left on device.*make room"):
+    with pytest.raises(StoreError, match=r"No space left on device.*make room"):
         records.save(dataclasses.replace(found, model="another"), tmp_path / "f")
     assert records.load(tmp_path / "f") == found
     assert sorted(path.name for path in (tmp_path / "f").iterdir()) == [
