@@ -12,10 +12,11 @@ import pytest
 from PIL import Image as Pillow
 
 from plaudit.errors import ConfigError, MissingExtraError
-from plaudit.finetune import forgetting
+from plaudit.finetune import forgetting, picture_sets, refusals
 from plaudit.finetune.general_sets.pictures import COLOURS, NUMBERS, SIZE, pictures
 from plaudit.finetune.lm_eval_tasks import measure_tasks
 from plaudit.finetune.picture_sets import load_pictures
+from plaudit.finetune.settings import FinetuneConfig, MeasureConfig
 from plaudit.llms.base import Image, Reply
 
 
@@ -179,8 +180,9 @@ def test_folders_that_are_something_else_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="no Parquet file"):
         load_pictures("pope", tmp_path)
     write(tmp_path, "x", [{"question": "?", "answer": "yes"}])
-    with pytest.raises(ConfigError, match="rows have no 'image'"):
-        load_pictures("pope", tmp_path)
+    for ask in (load_pictures, picture_sets.check):
+        with pytest.raises(ConfigError, match="rows have no 'image'"):
+            ask("pope", tmp_path)
     with pytest.raises(ConfigError, match=r"Did you mean 'mmmu'"):
         load_pictures("mmu", tmp_path)
 
@@ -219,3 +221,12 @@ def test_lm_eval_is_asked_for_where_it_is_missing_or_has_no_accuracy(monkeypatch
     monkeypatch.setitem(sys.modules, "lm_eval", SimpleNamespace(simple_evaluate=lambda **given: found))
     with pytest.raises(ConfigError, match="it has word_perplexity"):
         measure_tasks("m", ["wikitext"])
+
+
+@pytest.mark.parametrize("end", ["parquet", "arrow"])
+def test_a_pointer_in_place_of_a_file_is_refused_before_anything_is_taught(tmp_path, end):
+    (tmp_path / f"test.{end}").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    sees = FinetuneConfig(measure=MeasureConfig(pictures=(f"pope:{tmp_path}",)))
+    for ask in (lambda: picture_sets.check("pope", tmp_path), lambda: refusals.check(sees)):
+        with pytest.raises(ConfigError, match=rf"test\.{end} cannot be read: .* git lfs pull"):
+            ask()

@@ -62,8 +62,8 @@ class Figure:
     before: float
     """Of the base: a share, or a perplexity."""
     before_low: float
-    """End of its 95% interval: Wilson's, on as many items as are independent, agents that differ counted against it; of sets
-    that may be unlearnt, on all items. NaN for perplexity."""
+    """End of its 95% interval: Wilson's, on as many items as are independent, agents that differ counted against it; of
+    sets that may be unlearnt, on all items. NaN for perplexity."""
     before_high: float
     """Its other end."""
     after: float

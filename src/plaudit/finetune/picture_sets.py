@@ -33,14 +33,8 @@ def load_pictures(name: str, folder: Path, limit: int | None = None) -> tuple[Ch
         folder: where its Parquet or Arrow files are.
         limit: this many questions at most, drawn by chance, the same every time.
     """
-    files = files_of(name, folder)
-    try:
-        # A repository may hold its questions twice, as one file and by category.
-        items = [*{(item.id, item.kind): item for item in READERS[name](files)}.values()]
-    except KeyError as error:
-        raise ConfigError(f"{folder} is not {name}: its rows have no {error}. Check the folder.") from None
-    if not items:
-        raise ConfigError(f"{folder} has no question of {name} with one picture, choices and an answer.")
+    # A repository may hold its questions twice, as one file and by category.
+    items = [*{(item.id, item.kind): item for item in _items(name, folder)}.values()]
     if limit is None or len(items) <= limit:
         return tuple(items)
     # By chance: POPE's answers are yes and no by turns, so every 18th question of its 9,000 has the same one.
@@ -48,7 +42,25 @@ def load_pictures(name: str, folder: Path, limit: int | None = None) -> tuple[Ch
     return tuple(items[place] for place in sorted(kept.tolist()))
 
 
-def files_of(name: str, folder: Path) -> list[Path]:
+def check(name: str, folder: Path) -> None:
+    """Raise what :func:`load_pictures` would, as far as the first question tells."""
+    next(_items(name, folder))
+
+
+def _items(name: str, folder: Path) -> Iterator[Choice]:
+    """Every question, one at least."""
+    files, empty = _files(name, folder), True
+    try:
+        for item in READERS[name](files):
+            empty = False
+            yield item
+    except KeyError as error:
+        raise ConfigError(f"{folder} is not {name}: its rows have no {error}. Check the folder.") from None
+    if empty:
+        raise ConfigError(f"{folder} has no question of {name} with one picture, choices and an answer.")
+
+
+def _files(name: str, folder: Path) -> list[Path]:
     """The files of the set of this name; an error where there is no such set, or none there."""
     if name not in READERS:
         raise ConfigError(
@@ -68,14 +80,20 @@ def _rows(files: list[Path]) -> Iterator[Row]:
     import pyarrow.parquet as pq
 
     for file in files:
-        if file.suffix == ".arrow":
-            with pa.memory_map(str(file)) as source:
-                for batch in pa.ipc.open_stream(source):
-                    for start in range(0, len(batch), 64):
-                        yield from batch.slice(start, 64).to_pylist()
-            continue
-        for batch in pq.ParquetFile(file).iter_batches(64):
-            yield from batch.to_pylist()
+        try:
+            if file.suffix == ".arrow":
+                with pa.memory_map(str(file)) as source:
+                    for batch in pa.ipc.open_stream(source):
+                        for start in range(0, len(batch), 64):
+                            yield from batch.slice(start, 64).to_pylist()
+                continue
+            for batch in pq.ParquetFile(file).iter_batches(64):
+                yield from batch.to_pylist()
+        except pa.ArrowInvalid as error:
+            raise ConfigError(
+                f"{file} cannot be read: {error}. Where it is a pointer of git-lfs ({file.stat().st_size:,} bytes), type "
+                "git lfs pull there; else download it again."
+            ) from None
 
 
 def _picture(cell: Any) -> bytes:

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 from plaudit import prompts
 from plaudit.config import fingerprint
 from plaudit.errors import ConfigError, LLMError
+from plaudit.finetune import picture_sets
 from plaudit.finetune.gather import PARTS
 from plaudit.finetune.lessons import Lesson, wordings
-from plaudit.finetune.picture_sets import files_of
 from plaudit.finetune.settings import FinetuneConfig, LoraConfig, base_spec
 from plaudit.llms import gguf_adapter
 from plaudit.llms import transformers_files as files
@@ -38,7 +38,7 @@ def check(config: FinetuneConfig) -> None:
     """Raise what teaching would raise after the examples are made, as far as that is known before a model is loaded."""
     spec, sets = base_spec(config), config.measure.pictures
     for name, _, folder in (each.partition(":") for each in sets):
-        files_of(name, Path(folder))
+        picture_sets.check(name, Path(folder))
     refuse_untaught(config)
     seen = {"caption"} if config.ask.input == "text" else {"caption", "compare", "progress"}
     if (seen & set(config.lora.kinds) or config.ask.input != "text" or sets) and files.takes_images(spec) is False:
