@@ -50,6 +50,10 @@ def fails(capsys, *words, code=2):
         (("run", "doorkey", "--seed", "-1"), "seed must be"),
         (("run", "doorkey", "--judge.pairs", "40"), "held out"),
         (("collect", "some/where"), "is no run"),
+        (("analyze", "runs/absent"), "runs/absent is no run"),
+        (("analyze", "credit", "absent"), "no world and no run 'absent'"),
+        (("calibrate", "doorkey", "--ledger"), "--ledger needs a value"),
+        (("run", "metaworld:reach-v3", "--train.algorithm", "sac"), "--train.no-normalize"),
         (("fit",), "give the folder"),
     ],
 )

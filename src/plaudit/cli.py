@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plaudit import __version__
-from plaudit.cli_words import MINARI, ON, VERBS, open_run, parse_config, placed, take, take_arms, take_budget
+from plaudit.cli_words import COLLECT, ON, VERBS, open_run, parse_config, placed, take, take_arms, take_budget
 from plaudit.errors import ConfigError, PlauditError, did_you_mean
 
 if TYPE_CHECKING:
@@ -284,7 +284,7 @@ def one_stage(verb: str, words: list[str]) -> int:
         print(
             f"plaudit {verb} RUN{placing}\n\n{VERBS[verb]}\n\n"
             "RUN is a folder that plaudit run or plaudit collect has made.\n"
-            f"A finished stage is skipped; delete RUN/{verb} to do it again.{MINARI * (verb == 'collect')}"
+            f"A finished stage is skipped; delete RUN/{verb} to do it again.{COLLECT * (verb == 'collect')}"
         )
         return 0
     if verb == "collect" and any(word.partition("=")[0] == "--to" for word in words):

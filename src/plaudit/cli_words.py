@@ -49,7 +49,9 @@ VERBS = {
     "check": "Try a world against the contract, and say what is wrong.",
     "list": "Worlds, models, protocols, routes, prompts, recipes.",
 }
-MINARI = """
+COLLECT = """
+
+Of a new run: plaudit collect WORLD [--out FOLDER] [settings, as of plaudit run]
 
 As a data set of Farama's Minari, of a run's recorded episodes or of a world:
 plaudit collect WORLD|RUN --to minari [--dataset NAMESPACE/NAME-v0]
@@ -115,8 +117,8 @@ ON = "[--on ray|HOST:PORT|ray://HOST:PORT]"
 OPTIONS = {
     "run": (LEDGERS, "[--max-tokens N] [--max-usd X] [--max-hours H]", ON),
     "compare": ("[--arms NAME ...] [--dry-run]", LEDGERS, "[--max-tokens N] [--max-usd X] [--max-hours H]", ON),
-    "calibrate": ("[--pairs N]", ON),
-    "forecast": ("[--arms NAME ...]",),
+    "calibrate": ("[--pairs N]", LEDGERS, ON),
+    "forecast": ("[--arms NAME ...]", LEDGERS),
     "finetune": (
         "[--data-only | --arms [judge] [policy]]",
         "[--sweep SECTION.SETTING=V,V,... ... [--seeds N]]",
@@ -125,6 +127,7 @@ OPTIONS = {
         "[--policy me|random|expert|llm|RUN|RUN/train/ARM-SEED]",
         "[--reward RUN] [--record FILE.gif|FILE.mp4]",
         "[--episodes N] [--max-steps N] [--delay SECONDS]",
+        LEDGERS,
     ),
 }
 
@@ -255,6 +258,8 @@ def parse_analyze(words: list[str]) -> tuple[list[tuple[str, Subject, Any]], Pat
     if every := words[0] not in known and run_of(words[0]) is not None:
         names = [name for name in known if not registry.load("analyses", name).trains]
     else:
+        if "/" in words[0] or Path(words[0]).exists():
+            raise ConfigError(f"{words[0]} is no run: it has no run.json. Make one: plaudit run doorkey --out {words[0]}")
         registry.find("analyses", words[0])
         names, words = [words[0]], words[1:]
     options = {name: registry.load("analyses", name).options for name in names}
@@ -419,7 +424,7 @@ def parse_settings(verb: str, words: list[str], kind: Kind[C], base: C | None = 
     words, model = take(words, "--llm")
     words, out = take(words, "--out")
     chosen_llm: dict[str, Any] = {"model": model} if model else {}
-    for option in ("--ledger", "--replay") if verb in ("run", "compare") else ():
+    for option in ("--ledger", "--replay"):
         words, file = take(words, option)
         chosen_llm |= {option.removeprefix("--"): file} if file else {}
     words, on = take(words, "--on") if verb in PLACED else (words, "")
@@ -432,7 +437,8 @@ def parse_settings(verb: str, words: list[str], kind: Kind[C], base: C | None = 
             maker = "run" if verb.split()[0] in ("play", "analyze") else verb
             raise ConfigError(f"{world} is no run: it has no run.json. Make one: plaudit {maker} doorkey --out {world}")
         elif world not in entries("worlds"):
-            raise ConfigError(f"there is no world {world!r}.{did_you_mean(world, entries('worlds'))}")
+            or_run = "and no run " * (verb.split()[0] in ("play", "analyze"))
+            raise ConfigError(f"there is no world {or_run}{world!r}.{did_you_mean(world, entries('worlds'))}")
     if recipe or world or base is None:
         base = kind.load(recipe) if recipe else _usual(kind, world or "doorkey", task)
     start: Any = base

@@ -97,7 +97,7 @@ class JudgeConfig:
     """How the LLM is asked (routes preference and scalar)."""
 
     protocol: str = ""
-    """preference: pointwise, pairwise, verdict; scalar: scale, rating, pointwise; empty for the route's first."""
+    """preference: pointwise, pairwise, verdict, scale, rating; scalar: scale, rating, pointwise; empty for the first."""
     prompt: str = ""
     """Name of a prompt or path of a .txt file; empty for the protocol's own."""
     chat: bool = False

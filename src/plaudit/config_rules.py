@@ -102,7 +102,7 @@ def _training(train: TrainConfig) -> list[tuple[str, bool, str]]:
         ("train.workers", train.workers >= 0, "0 or more"),
         ("train.memory", train.memory >= 0, "0 or more"),
         ("train.memory", not train.memory or is_ppo, "0 with sac"),
-        ("train.normalize", not train.normalize or is_ppo, "false with sac"),
+        ("train.normalize", not train.normalize or is_ppo, "false with sac (--train.no-normalize)"),
         ("train.gae_lambda", 0 <= train.gae_lambda <= 1, "between 0 and 1"),
         ("train.entropy", train.entropy >= 0, "0 or more"),
         ("train.gamma", 0 <= train.gamma < 1, "at least 0 and below 1"),
