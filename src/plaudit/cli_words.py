@@ -259,7 +259,9 @@ def parse_analyze(words: list[str]) -> tuple[list[tuple[str, Subject, Any]], Pat
         names = [name for name in known if not registry.load("analyses", name).trains]
     else:
         if "/" in words[0] or Path(words[0]).exists():
-            raise ConfigError(f"{words[0]} is no run: it has no run.json. Make one: plaudit run doorkey --out {words[0]}")
+            raise ConfigError(
+                f"{words[0]} is no run: it has no run.json. Make one: plaudit run doorkey --out {words[0]}"
+            )
         registry.find("analyses", words[0])
         names, words = [words[0]], words[1:]
     options = {name: registry.load("analyses", name).options for name in names}
