@@ -209,6 +209,18 @@ def test_figures_are_put_together_over_seeds(tmp_path):
     assert html.count("lora.rank 32: ") >= 2  # on the dots of its plots
 
 
+def test_cells_that_are_asked_other_questions_are_not_set_against_the_centre(tmp_path):
+    work = Sweep(
+        tmp_path / "s", CENTRE, [axis("lora.kinds=compare,progress", CENTRE), axis("lora.rank=2,8", CENTRE)], 3
+    )
+    _, other, rank = summed(work, made_up(work, 3))
+    assert other.name == "lora.kinds=progress" and other.against["gained"] is other.against["skill_after"] is None
+    assert other.against["perplexity"].point == pytest.approx(0.01)  # English is asked of all
+    assert rank.against["gained"].point == pytest.approx(0.2)
+    work.create()
+    assert "are asked other held-out examples" in Page(render(work, made_up(work, 3))).text
+
+
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
     """Names and reasons are hostile, and cells many."""

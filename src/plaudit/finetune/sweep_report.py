@@ -31,7 +31,9 @@ LOST = (
     ("worlds", "judging other worlds", -0.03, " points"),
 )
 """Column, name, the most that may be lost, unit."""
-MEASURED = ("skill_before", "skill_after", "unended_after", "gained", *(name for name, *_ in LOST))
+DAMAGE = tuple(name for name, *_ in LOST)
+"""What is asked of all cells alike."""
+MEASURED = ("skill_before", "skill_after", "unended_after", "gained", *DAMAGE)
 """What is put together over seeds."""
 
 
@@ -50,7 +52,7 @@ class Summed:
     over: dict[str, Interval | None]
     """Each of :data:`MEASURED` over the seeds that are done; None where it was not measured."""
     against: dict[str, Interval | None]
-    """The same less the centre's, by seed."""
+    """The same less the centre's, by seed; of skill None where other kinds are taught, which are other questions."""
 
     @property
     def done(self) -> list[Figures]:
@@ -72,7 +74,7 @@ def summed(work: Sweep, rows: Sequence[Figures]) -> list[Summed]:
         own = tuple(row for row in rows if row.cell == cell.name)
         values = {name: _values(own, name) for name in MEASURED}
         centre = centre or values
-        path = cell.name.partition("=")[0]
+        path, alike = cell.name.partition("=")[0], cell.config.lora.kinds == work.centre.lora.kinds
         found.append(
             Summed(
                 cell.name,
@@ -80,7 +82,10 @@ def summed(work: Sweep, rows: Sequence[Figures]) -> list[Summed]:
                 slots.get(path, 0),
                 own,
                 {name: interval(list(of.values())) if of else None for name, of in values.items()},
-                {name: paired_difference(of, centre[name]) for name, of in values.items()},
+                {
+                    name: paired_difference(of, centre[name]) if alike or name in DAMAGE else None
+                    for name, of in values.items()
+                },
             )
         )
     return found
