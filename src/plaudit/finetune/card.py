@@ -52,8 +52,8 @@ def few(facts: dict[str, Any]) -> str:
     if not (kinds := [f"{kind} {count}" for kind, count in kept.items() if count < FEW]):
         return ""
     return (
-        f"warning: held-out examples are about few different texts ({', '.join(kinds)}), of a pair by its nearer one; "
-        "intervals will be wide, as they know it. More texts: raise --data.steps or --data.held-out"
+        f"warning: held-out examples are about few different texts ({', '.join(kinds)}; of pairs the nearer ones are "
+        "counted), so intervals will be wide. More texts: raise --data.steps or --data.held-out"
     )
 
 
