@@ -309,3 +309,16 @@ def test_what_llama_cpp_runs_of_an_adapter_is_kept_once(tmp_path, monkeypatch):
     with pytest.raises(LLMError, match="cannot write"):
         gguf_adapter.merged(tmp_path / "base.gguf", tmp_path / "b.gguf", "q8_0")
     assert [p for p in (tmp_path / "cache").rglob("*") if p.is_file()] == [made]
+
+
+def test_a_rating_is_not_taught_by_the_last_step_alone(model, tmp_path):
+    config = settings(model)
+    asked = replace(
+        config,
+        ask=replace(config.ask, protocol="rating", prompt=""),
+        data=replace(config.data, kinds=("progress",), progress="step"),
+        lora=replace(config.lora, kinds=("progress",)),
+    )
+    with pytest.raises(ConfigError, match=r"a rating \(rating\) is of a state"):
+        run.finetune(asked, tmp_path / "f", STAGES)
+    assert not (tmp_path / "f").exists()

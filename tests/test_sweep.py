@@ -205,7 +205,8 @@ def test_figures_are_put_together_over_seeds(tmp_path):
     html = render(work, made_up(work, 3))
     assert headline(html).startswith("The centre gains +11.0 points")
     text = Page(html).text
-    assert "Below 5 seeds no interval is given" in text and "lora.replay=0.1" in text
+    assert "with fewer than 5 seeds done the lowest and the highest seed" in text and "lora.replay=0.1" in text
+    assert "95% bootstrap" not in text
     assert html.count("lora.rank 32: ") >= 2  # on the dots of its plots
 
 
@@ -219,6 +220,23 @@ def test_cells_that_are_asked_other_questions_are_not_set_against_the_centre(tmp
     assert rank.against["gained"].point == pytest.approx(0.2)
     work.create()
     assert "are asked other held-out examples" in Page(render(work, made_up(work, 3))).text
+
+
+def test_a_page_says_what_the_seeds_that_are_done_allow(tmp_path):
+    """Of a sweep under way that is asked for five seeds."""
+    work = Sweep(tmp_path / "s", CENTRE, [axis("lora.rank=2,8", CENTRE)], 5)
+    work.create()
+    rows = [replace(row, skill_before=0.9 if row.seed == 4 else 0.5) for row in made_up(work, 5)]
+
+    def page(done):
+        return Page(render(work, [row if done(row) else replace(row, status="waiting") for row in rows])).text
+
+    assert "One seed at most: no spread is known" in page(lambda row: row.seed < 1)
+    assert "95% bootstrap" not in page(lambda row: row.seed < 2)
+    both = page(lambda row: row.seed < 4 or row.cell == "centre")
+    assert "95% bootstrap intervals over seeds; with fewer than 5 seeds done the lowest and the highest seed" in both
+    assert "fewer than" not in (whole := page(lambda row: True))
+    assert "58.0%" not in whole  # before, by the same rule as after: no mean of 58%
 
 
 @pytest.fixture(scope="module")

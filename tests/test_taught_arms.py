@@ -361,7 +361,7 @@ def test_both_arms_by_one_command(base, tmp_path, capsys):
     told = (tmp_path / "arms" / "report.html").read_text()
     assert (
         "Agents of the taught judge succeed in" in told
-        and "the taught policy" in told
+        and "The taught policy succeeds" in told
         and "was not measured here" in told
     )
     assert all((tmp_path / "arms" / link).is_file() for link in re.findall(r'href="(\w[^"]*html)"', told))
@@ -369,6 +369,7 @@ def test_both_arms_by_one_command(base, tmp_path, capsys):
     again = arms.compare(settings, tmp_path / "arms")
     assert [(each.before, each.after) for each in again] == [(each.before, each.after) for each in figures]
     assert "finished before, skipped" in capsys.readouterr().out
+    assert [each.arm for each in arms.compare(settings, tmp_path / "arms", ("policy",))] == [each.arm for each in again]
 
 
 def test_the_next_command_names_what_is_not_usual_of_the_world(policy, monkeypatch):

@@ -31,13 +31,13 @@ from plaudit.finetune import arms_report, forgetting
 from plaudit.finetune.outcome import outcome
 from plaudit.finetune.paired import mean_difference, share
 from plaudit.finetune.refusals import check
-from plaudit.finetune.run import Finetune, finetune
+from plaudit.finetune.run import STAGES, Finetune, finetune
 from plaudit.finetune.settings import FinetuneConfig, base_spec, validate
 from plaudit.finetune.synthesize import wanted_kinds
 from plaudit.intervals import wilson
 from plaudit.llms import weights
 from plaudit.llms.transformers_files import is_gguf
-from plaudit.stages.parts import make_world
+from plaudit.stages.parts import make_world, settled_world
 from plaudit.store import atomic, folder_lock, read_table, write_table
 
 ARMS = {"judge": ("compare",), "policy": ("action",)}
@@ -97,23 +97,37 @@ def compare(config: FinetuneConfig, folder: Path, names: Sequence[str] = tuple(A
         check(plan)
         refuse_impossible(name, plan)
     folder.mkdir(parents=True, exist_ok=True)
-    figures, pages = list[Figure](), dict[str, Finetune]()
     with folder_lock(folder):
         for name, plan in plans.items():
             console.rule(f"{name}: taught")
-            taught = pages[name] = finetune(plan, folder / name)
-            runs = []
-            for after in (False, True):
-                console.rule(f"{name}: {'after' if after else 'before'}")
-                where = folder / f"{name}-{'after' if after else 'before'}"
-                runs.append(stages.run(use(plan, name, taught if after else None), where).folder)
-            figures += [lessons(name, taught), success(name, *runs), *unlearnt(name, taught)]
+            taught = finetune(plan, folder / name)
+            for when, adapted in (("before", None), ("after", taught)):
+                console.rule(f"{name}: {when}")
+                stages.run(use(plan, name, adapted), folder / f"{name}-{when}")
+        pages = {name: Finetune.open(folder / name) for name in ARMS if name in names or kept(config, name, folder)}
+        figures = [row for name, taught in pages.items() for row in came_to(name, taught, folder)]
         write_table(folder / "arms.parquet", figures)
         with atomic(folder / "report.html") as file:
             file.write(arms_report.render(folder, config, figures, pages).encode("utf-8", errors="replace"))
     show(figures)
     console.print(f"report: {folder / 'report.html'}", markup=False)
     return figures
+
+
+def kept(config: FinetuneConfig, name: str, folder: Path) -> bool:
+    """Whether an earlier command with these settings has left this arm whole."""
+    if not (folder / name / "run.json").is_file():
+        return False
+    taught, plan = Finetune.open(folder / name), planned(config, name, folder)
+    same = taught.config == replace(plan, world=settled_world(plan.world))
+    played = all((folder / f"{name}-{when}/evaluate/stage.json").is_file() for when in ("before", "after"))
+    return same and played and taught.finished(STAGES[-1]) is not None
+
+
+def came_to(name: str, taught: Finetune, folder: Path) -> list[Figure]:
+    """Every measure of an arm that is finished."""
+    played = [folder / f"{name}-{when}" for when in ("before", "after")]
+    return [lessons(name, taught), success(name, *played), *unlearnt(name, taught)]
 
 
 def refuse_impossible(name: str, plan: FinetuneConfig) -> None:

@@ -214,7 +214,7 @@ class TextRow:
     change: float
     """after / before - 1; above zero is forgotten."""
     interval: tuple[float, float]
-    """95% interval of the change, passages resampled in pairs."""
+    """95% interval of the change, documents resampled, each with its passages before and after."""
 
 
 @dataclass(frozen=True)
@@ -288,7 +288,7 @@ def read_better(name: str, texts: Sequence[TextChange]) -> TextRow:
     def change(sums: Any) -> Any:
         return np.exp((sums[:, 0] - sums[:, 1]) / sums[:, 2]) - 1
 
-    interval = bootstrap(columns, [t.item for t in texts], change)
+    interval = bootstrap(columns, [t.document for t in texts], change)
     before, after = math.exp(-a / tokens), math.exp(-b / tokens)
     return TextRow(name, int(tokens), before, after, after / before - 1, interval)
 

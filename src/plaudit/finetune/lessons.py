@@ -59,6 +59,11 @@ def scores(protocol: str) -> bool:
     return issubclass(registry.load("protocols", protocol), Scorer)
 
 
+def rates(protocol: str) -> bool:
+    """Whether it asks for a rating from 1 to 5 and not for one of two answers."""
+    return scores(protocol) and _answers(protocol) == RATINGS
+
+
 def wordings(kind: str, ask: AskConfig, count: int) -> list[str]:
     """Names of the prompts that a kind is asked in, the one that is asked later first."""
     usual = _usual(kind, ask)

@@ -21,7 +21,7 @@ from plaudit.config import fingerprint
 from plaudit.errors import ConfigError, LLMError
 from plaudit.finetune import picture_sets
 from plaudit.finetune.gather import PARTS
-from plaudit.finetune.lessons import Lesson, wordings
+from plaudit.finetune.lessons import Lesson, rates, wordings
 from plaudit.finetune.settings import FinetuneConfig, LoraConfig, base_spec
 from plaudit.llms import gguf_adapter
 from plaudit.llms import transformers_files as files
@@ -49,6 +49,11 @@ def check(config: FinetuneConfig) -> None:
         )
     if config.measure.shots:
         refuse_gap(config)
+    if "progress" in config.lora.kinds and config.data.progress == "step" and rates(config.ask.protocol):
+        raise ConfigError(
+            f"data.progress: a rating ({config.ask.protocol}) is of a state, and 'step' tells of the last step alone: "
+            "leave --data.progress out, or teach --ask.protocol pointwise."
+        )
     require_examples(config)
 
 

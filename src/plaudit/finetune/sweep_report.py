@@ -115,7 +115,7 @@ def render(work: Sweep, rows: Sequence[Figures]) -> str:
         waiting=sum(row.status == "waiting" for row in rows),
         total=len(rows),
         seeds=list(work.seeds),
-        min_seeds=MIN_SEEDS,
+        whiskers=whiskers(every),
         trades=[trade(every, *of, small=of != LOST[0]) for of in LOST if any(cell.over[of[0]] for cell in every)],
         lines=[(each, of_axis(each, every)) for each in work.axes],
         unseen=[cell for cell in every if (cell.mean("seen") or 0.0) < (cell.mean("examples") or 0.0)],
@@ -134,6 +134,17 @@ def headline(centre: Summed, cells: int, seeds: int) -> str:
     if perplexity is not None:
         said += f" and changes the perplexity of English by {signed(perplexity.point)}%"
     return f"{said}; {many}"
+
+
+def whiskers(every: Sequence[Summed]) -> str:
+    """What is drawn around the dots: of a sweep under way, cells may stand on fewer seeds than were asked for."""
+    kinds = {of.kind for cell in every for of in cell.over.values() if of is not None} - {"none"}
+    if not kinds:
+        return "One seed at most: no spread is known."
+    few = f"with fewer than {MIN_SEEDS} seeds done the lowest and the highest seed, which is no interval"
+    told = {"bootstrap": "95% bootstrap intervals over seeds", "range": few}
+    said = "; ".join(text for kind, text in told.items() if kind in kinds)
+    return f"Whiskers and small figures: {said}. Dots and figures are interquartile means, of one to three seeds means."
 
 
 def trade(every: Sequence[Summed], key: str, name: str, limit: float, unit: str, small: bool) -> tuple[str, Markup]:
