@@ -27,9 +27,11 @@ from plaudit import prompts
 from plaudit.envs.gridworld import DoorKey
 from plaudit.errors import StoreError
 from plaudit.llms.answers import Ledger
-from plaudit.llms.openai_ways import PROBE
+from plaudit.llms.openai_ways import PROBE, PROBE_ANSWER
 from plaudit.store import read_table
 
+PROBES = {PROBE, PROBE + PROBE_ANSWER}
+"""What the client asks first, to learn what the server can do: never in a ledger."""
 PAIRS = 2800
 SETTINGS = ["--collect.steps", "20000", "--judge.protocol", "pairwise", "--judge.items", "400"]
 IN_FLIGHT = 256 + 64
@@ -81,7 +83,7 @@ def spent(path: Path) -> tuple[int, int, int]:
 
 def charged(server: Echo, asked: set[str]) -> int:
     """Tokens that the server charged for these prompts; for what else it was asked, the client's first questions, aside."""
-    assert set(server.charged) - asked <= {PROBE}
+    assert set(server.charged) - asked <= PROBES
     return sum(server.charged[prompt] for prompt in asked)
 
 
@@ -172,7 +174,7 @@ def test_a_disk_that_fills_up_loses_nothing_and_the_same_command_goes_on(tmp_pat
         said = process.communicate()[1].strip()
         assert process.returncode == StoreError.exit_code, said
         assert "Traceback" not in said and "Make room" in said and "\n" not in said
-        sold = server.sold.total() - server.sold[PROBE]
+        sold = server.sold.total() - sum(server.sold[probe] for probe in PROBES)
         other.unlink()
         kept = spent(folder / "ledger.sqlite")[0]
         again = subprocess.run(plaudit("annotate", folder), capture_output=True, text=True)

@@ -38,7 +38,7 @@ from plaudit.llms.openai_asking import Ask, Question, choose, scoring, write
 from plaudit.llms.openai_batch import WINDOW, BatchRunner
 from plaudit.llms.openai_batch_files import Provider
 from plaudit.llms.openai_reading import Failed
-from plaudit.llms.openai_ways import CHAT, COMPLETIONS, OPENAI, PROBE, PROBE_TOKENS, Way, address, shown
+from plaudit.llms.openai_ways import CHAT, COMPLETIONS, OPENAI, PROBE, PROBE_ANSWER, PROBE_TOKENS, Way, address, shown
 from plaudit.llms.pace import Pace, backoff
 
 T = TypeVar("T")
@@ -386,7 +386,7 @@ class OpenAIServer:
 
     async def _echoes(self, way: Way) -> bool:
         """Whether the server repeats a prompt with its log-probabilities; many take the wish and do not."""
-        ask = scoring(way, PROBE, " Yes it is")
+        ask = scoring(way, PROBE, PROBE_ANSWER)
 
         def works(got: Any) -> bool:
             try:

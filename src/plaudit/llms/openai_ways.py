@@ -22,6 +22,8 @@ from plaudit.llms.base import Image
 OPENAI = "https://api.openai.com/v1"
 PROBE = "Question: Is water wet? Answer with Yes or No.\nAnswer:"
 """Asked to find out how a server answers."""
+PROBE_ANSWER = " Yes it is"
+"""What stands behind it where a server is asked whether it scores a text."""
 PROBE_TOKENS = 16
 """The fewest that all servers allow."""
 
