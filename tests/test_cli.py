@@ -155,3 +155,26 @@ def test_a_model_that_is_named_is_asked(monkeypatch, capsys, words, route):
     assert main(["run", *words]) == 0
     assert seen[0].route == route
     assert ("asks no model" in capsys.readouterr().out) == (words == ["wordle", "--llm", "embedded"])
+
+
+def test_a_run_is_told_by_the_figures_of_its_page(tmp_path):
+    from types import SimpleNamespace
+
+    from plaudit.cli import summary
+    from plaudit.store import write_table
+
+    (tmp_path / "evaluate").mkdir()
+    wins = {"preference": (2, 8, 9, 9, 10), "task": (5,)}
+    rows = [
+        {"arm": arm, "seed": seed, "episode": episode, "success": episode < won}
+        for arm, every in wins.items()
+        for seed, won in enumerate(every)
+        for episode in range(10)
+    ]
+    write_table(tmp_path / "evaluate" / "episodes.parquet", rows)
+    record = {"seconds": 2.0, "summary": {"success": dict.fromkeys(wins, 0.0)}}
+    told = summary(SimpleNamespace(folder=tmp_path, finished=lambda name: record if name == "evaluate" else None))
+    assert "preference        86.7%  (" in told and "  task              50.0%\n" in told  # the middle three; one seed
+    assert (
+        "interquartile means over seeds; 95% stratified bootstrap interval over 5 seeds, one seed, no interval" in told
+    )

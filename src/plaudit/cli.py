@@ -450,13 +450,19 @@ def first_comment(path: Path) -> str:
 
 
 def summary(current: Any) -> str:
-    """What a finished run came to, for the terminal."""
+    """What a finished run came to, for the terminal: the figures of its page."""
+    from plaudit.analysis.statistics import interval
+    from plaudit.analyze.rewards import success
     from plaudit.store import STAGES
 
-    record = current.finished("evaluate")
-    lines = ["", "success of the agents on freshly drawn episodes:"]
-    for arm, rate in record["summary"]["success"].items():
-        lines.append(f"  {arm:16} {rate:6.1%}")
+    arms = success(current.folder / "evaluate" / "episodes.parquet")
+    lines, labels = ["", "success of the agents on freshly drawn episodes:"], dict[str, None]()
+    for arm in current.finished("evaluate")["summary"]["success"]:
+        found = interval(list(arms[arm].values()))
+        spread = "" if found.low is None else f"  ({found.low:.1%} to {found.high:.1%})"
+        lines.append(f"  {arm:16} {found.point:6.1%}{spread}")
+        labels[found.label] = None
+    lines.append(f"interquartile means over seeds; {', '.join(labels)}")
     seconds = sum(record["seconds"] for s in STAGES if (record := current.finished(s)))
     lines += [
         f"time of all stages, agents one after the other: {seconds:.0f} s",
