@@ -178,3 +178,11 @@ def test_a_run_is_told_by_the_figures_of_its_page(tmp_path):
     assert (
         "interquartile means over seeds; 95% stratified bootstrap interval over 5 seeds, one seed, no interval" in told
     )
+
+
+def test_what_is_analysed_is_told_from_an_analysis_by_its_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "credit").mkdir()  # a folder of that name is not in the way of the analysis
+    (tmp_path / "mine.py").write_text("")
+    assert "no world and no run 'absent'" in fails(capsys, "analyze", "credit", "absent")
+    assert "is a world, and a run of it is wanted" in fails(capsys, "analyze", "./mine.py")

@@ -258,10 +258,8 @@ def parse_analyze(words: list[str]) -> tuple[list[tuple[str, Subject, Any]], Pat
     if every := words[0] not in known and run_of(words[0]) is not None:
         names = [name for name in known if not registry.load("analyses", name).trains]
     else:
-        if "/" in words[0] or Path(words[0]).exists():
-            raise ConfigError(
-                f"{words[0]} is no run: it has no run.json. Make one: plaudit run doorkey --out {words[0]}"
-            )
+        if words[0] not in known and ("/" in words[0] or Path(words[0]).exists()):
+            open_run(words[0])  # says why it is none
         registry.find("analyses", words[0])
         names, words = [words[0]], words[1:]
     options = {name: registry.load("analyses", name).options for name in names}
